@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# Installs what the project needs on a Debian or Ubuntu machine: system packages (where missing) and the locked
+# Python environment in .venv. Safe to run again; does nothing when everything is in place.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+install_system_packages() {
+    local missing=() package command
+    while read -r command package; do
+        command -v "$command" >/dev/null || [ -x "/usr/lib/podman/$command" ] || missing+=("$package")
+    done <<'LIST'
+podman podman
+netavark netavark
+aardvark-dns aardvark-dns
+runc runc
+newuidmap uidmap
+mmdebstrap mmdebstrap
+ssh openssh-client
+openssl openssl
+git git
+curl curl
+chromium chromium
+LIST
+    python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
+    [ ${#missing[@]} -eq 0 ] && return
+    command -v apt-get >/dev/null || {
+        echo "setup: this machine has no apt-get; install these packages by hand: ${missing[*]}" >&2
+        exit 1
+    }
+    say "Installing ${missing[*]}"
+    as_root apt-get update -qq
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+}
+
+# The first interpreter that really runs and is new enough; a shim on PATH may not be.
+find_python() {
+    local candidate
+    for candidate in python3.13 python3.12 python3.14 python3 "$HOME"/.pyenv/versions/3.1[2-4].*/bin/python; do
+        if "$candidate" -c 'import sys; sys.exit(not (3, 12) <= sys.version_info < (3, 15))' 2>/dev/null; then
+            "$candidate" -c 'import sys; print(sys.executable)'
+            return
+        fi
+    done
+    echo 3.13 # uv downloads it
+}
+
+install_python_environment() {
+    local stamp=.venv/requirements.lock uv=.bootstrap/bin/uv
+    cmp -s requirements.lock "$stamp" && return
+    [ -x "$uv" ] || {
+        python3 -m venv .bootstrap
+        .bootstrap/bin/python -m pip install --quiet --disable-pip-version-check uv
+    }
+    say "Installing the locked Python environment"
+    "$uv" venv --quiet --clear --python "$(find_python)" .venv
+    "$uv" pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+    cp requirements.lock "$stamp"
+}
+
+install_system_packages
+install_python_environment
