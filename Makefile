@@ -17,3 +17,34 @@ setup: ## Install system packages and the locked Python environment
 lock: setup ## Renew requirements.lock from pyproject.toml
 	.bootstrap/bin/uv pip compile --quiet --upgrade --universal --generate-hashes --no-annotate --no-header --group dev \
 	    --python .venv/bin/python pyproject.toml --output-file requirements.lock
+
+.PHONY: dist
+dist: setup ## Build the installable collection ops.runbook into dist/
+	@python scripts/dist.py
+
+.PHONY: docs
+docs: setup ## Build the runbook's site into site/
+	@mkdocs build --strict --quiet
+	@echo "site/index.html"
+
+.PHONY: lab
+lab: setup ## Start the container lab with the reference platform (LAB=name for another one)
+	@python -m tests.lab up --name $(LAB)
+
+.PHONY: lab-down
+lab-down: setup ## Remove the lab
+	@python -m tests.lab down --name $(LAB)
+
+.PHONY: demo
+demo: lab docs ## Start the lab and run the daily operations on it
+	@LAB=$(LAB) ansible-playbook playbooks/operational_procedures.yml -i inventories/lab
+	@bin/runbook-ledger verify
+
+.PHONY: test
+test: setup ## Lint, unit tests, sanity, contract tests and all Molecule scenarios
+	@python -m tests.lab images
+	@pytest --numprocesses 3 --dist loadgroup
+
+.PHONY: bench
+bench: setup ## Compare the sweep and the ledger with their peers, as a table of ratios
+	@python -m tests.bench
