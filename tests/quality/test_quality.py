@@ -34,7 +34,8 @@ def test_lint(command: str) -> None:
 
 def test_collection_sanity() -> None:
     """Every sanity test of ansible-test that this interpreter can run."""
-    command = ("ansible-test", "sanity", "--color", "no", "--python", f"{sys.version_info.major}.{sys.version_info.minor}")
+    python = f"{sys.version_info.major}.{sys.version_info.minor}"
+    command = ("ansible-test", "sanity", "--color", "no", "--python", python)
     result = run(*command, cwd=COLLECTION)
     # ansible-test makes venvs of its own and fetches pip for them; without internet, the interpreter's own pip serves.
     bootstrap = re.search(r"manually downloaded and saved to: (\S+)", result.stdout)

@@ -1,0 +1,29 @@
+"""One healthy lab for the tests that only look at it.
+
+Tests that break hosts are Molecule scenarios, each with a lab of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """Environment of commands that run against the lab `tests`; state goes to a directory of its own.
+
+    Tests that use it belong to the xdist group `lab`, so that one process owns the lab.
+    """
+    tests_lab = [sys.executable, "-m", "tests.lab"]
+    subprocess.run([*tests_lab, "up", "--name", "tests"], cwd=ROOT, check=True)
+    state = tmp_path_factory.mktemp("state")
+    yield {**os.environ, "LAB": "tests", "RUNBOOK_STATE_DIR": str(state)}
+    subprocess.run([*tests_lab, "down", "--name", "tests"], cwd=ROOT, check=True)
