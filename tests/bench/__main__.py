@@ -1,0 +1,115 @@
+"""Compares the sweep and the ledger with their peers; every ratio comes from one run on one machine.
+
+Usage: python -m tests.bench [--runs N] [--keep]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger, verify
+
+from tests.bench import contestants
+from tests.bench.measure import Command, median_seconds, peak_bytes, seconds
+
+ROOT = contestants.ROOT
+LAB = ROOT / ".lab/bench"
+SIZES = (10, 20, 40)
+
+
+def tests_lab(*words: str) -> None:
+    """Run the lab's command."""
+    subprocess.run([sys.executable, "-m", "tests.lab", *words], cwd=ROOT, check=True)
+
+
+def close_connections() -> None:
+    """End shared ssh connections, so that the next contestant connects anew."""
+    subprocess.run(["pkill", "-f", "^ssh: .*\\[mux\\]"], check=False)
+    time.sleep(1)
+
+
+def row(*cells: str) -> None:
+    """Print one line of a table."""
+    print(f"  {cells[0]:<28}" + "".join(f"{cell:>14}" for cell in cells[1:]), flush=True)
+
+
+def bench_sweep(runs: int, scratch: Path) -> None:
+    """The sweep of 20 checks on 10, 20 and 40 hosts."""
+    ports: dict[str, int] = {
+        name: host["port"] for name, host in json.loads((LAB / "lab.json").read_text(encoding="utf-8"))["hosts"].items()
+    }
+    linear: dict[int, float] = {}
+    for size in SIZES:
+        hosts = dict(sorted(ports.items())[:size])
+        folder = scratch / str(size)
+        folder.mkdir()
+        probe = contestants.probe_program(folder)
+        raw = contestants.raw_ssh(hosts, LAB, folder, probe)
+        sweep = contestants.sweep(hosts, LAB, folder)
+        ours = median_seconds(sweep, runs, close_connections)
+        linear[size] = ours
+        if size == SIZES[0]:
+            continue
+        print(f"\nSweep of 20 checks on {size} hosts, no connection open beforehand")
+        row("", "seconds", "ours is")
+        row(sweep.name, f"{ours:.1f}", "")
+        peers: list[tuple[Command, int]] = [
+            (raw, runs),
+            (contestants.pyinfra_probe(hosts, LAB, folder, probe), runs),
+            (contestants.pyinfra_operations(hosts, LAB, folder), runs),
+            (contestants.task_per_check(hosts, LAB, folder), 1),
+        ]
+        for peer, times in peers:
+            theirs = median_seconds(peer, times, close_connections)
+            ratio = f"{ours / theirs:.2f}x slower" if ours > theirs else f"{theirs / ours:.1f}x faster"
+            row(peer.name, f"{theirs:.1f}", ratio)
+        warm = (seconds(raw), seconds(raw))[1], (seconds(sweep), seconds(sweep))[1]
+        row("connections open: raw ssh", f"{warm[0]:.1f}", f"{warm[1] / warm[0]:.2f}x ({warm[1]:.1f} s)")
+        row("controller memory", f"{peak_bytes(sweep) / 2**20:.0f} MiB", "")
+    growth = linear[SIZES[-1]] / linear[SIZES[0]]
+    print(
+        f"\nFrom {SIZES[0]} to {SIZES[-1]} hosts the sweep takes {growth:.1f}x as long ({SIZES[-1] // SIZES[0]}x hosts)."
+    )
+
+
+def bench_ledger(scratch: Path) -> None:
+    """Appending to and verifying a ledger of 100,000 entries."""
+    print("\nLedger")
+    row("", "measured", "aim")
+    ledger = Ledger(scratch / "ledger")
+    times = []
+    for number in range(200):
+        start = time.perf_counter()
+        ledger.append("started", f"{number:032x}", {"procedure": "bench"})
+        times.append(time.perf_counter() - start)
+    row("append", f"{sorted(times)[len(times) // 2] * 1000:.1f} ms", "< 10 ms")
+    large = contestants.large_ledger(scratch / "large", 100_000)
+    start = time.perf_counter()
+    verify(large)
+    row("verify 100,000 entries", f"{time.perf_counter() - start:.1f} s", "< 5 s")
+
+
+def main() -> None:
+    """Start the hosts, run the contestants, print the tables."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("--runs", type=int, default=3, help="runs of each contestant; the median counts (default 3)")
+    parser.add_argument("--keep", action="store_true", help="leave the hosts running")
+    options = parser.parse_args()
+    tests_lab("up", "--name", "bench", "--from", "bare", *(f"h{number:02}" for number in range(1, max(SIZES) + 1)))
+    try:
+        with tempfile.TemporaryDirectory(prefix="runbook-bench-") as scratch:
+            bench_ledger(Path(scratch))
+            bench_sweep(options.runs, Path(scratch))
+    finally:
+        if not options.keep:
+            tests_lab("down", "--name", "bench")
+
+
+if __name__ == "__main__":
+    main()
