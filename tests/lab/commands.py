@@ -1,0 +1,68 @@
+"""What the command line does."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+
+from tests.lab import hosts as lab_hosts
+from tests.lab import images as lab_images
+from tests.lab.podman import LabError, podman
+from tests.lab.state import LABS, Lab, locked
+
+
+def up(lab: Lab, release: str, source: str, hosts: list[str], *, fresh: bool) -> None:
+    """Have exactly these hosts running, started from the source, and record where they are."""
+    started = time.monotonic()
+    wanted = image_names(release, source, hosts)
+    with locked(lab.name):
+        ids = lab_images.image_ids()
+        image_of = {host: ids[name] for host, name in wanted.items()}
+        state = lab.read()
+        good = set() if fresh else lab_hosts.healthy(lab, state, image_of)
+        if source == "golden" and good != set(wanted):
+            good = set()  # the databases of one platform belong together
+        lab_hosts.remove(lab, set(lab_hosts.containers(lab)) - good)
+        ports = {host: state.hosts[host].port for host in good} if state else {}
+        missing = {host: wanted[host] for host in wanted if host not in good}
+        if missing:
+            ports |= lab_hosts.start(lab, missing)
+        lab.write(lab_hosts.recorded(lab, release, source, ports, image_of))
+    print(f"Lab {lab.name}: {len(ports)} hosts up, {len(missing)} of them new ({time.monotonic() - started:.1f} s)")
+
+
+def image_names(release: str, source: str, hosts: list[str]) -> dict[str, str]:
+    """Host → image; builds what is missing."""
+    if source == "bare":
+        return dict.fromkeys(hosts, lab_images.ensure_bare(release))
+    golden = lab_images.golden_images(release)
+    if unknown := [host for host in hosts if host not in golden]:
+        raise LabError(f"no golden image for {', '.join(unknown)}: use --from bare")
+    return {host: golden[host] for host in hosts}
+
+
+def down(lab: Lab) -> None:
+    """Remove everything that `up` made."""
+    with locked(lab.name):
+        lab_hosts.remove(lab, lab_hosts.containers(lab))
+        podman("network", "rm", "--force", lab.network, check=False)
+        lab.forget()
+    print(f"Lab {lab.name} is gone")
+
+
+def images(release: str) -> None:
+    """Build the images that are missing."""
+    print(lab_images.ensure_bare(release))
+
+
+def status(name: str | None) -> None:
+    """Print the hosts of one lab, or of all."""
+    names = [name] if name else sorted(path.parent.name for path in LABS.glob("*/lab.json"))
+    for lab in map(Lab, names):
+        state, found = lab.read(), lab_hosts.containers(lab)
+        if state is None:
+            raise LabError(f"lab '{lab.name}' is not up: run `make lab`")
+        for host, recorded in state.hosts.items():
+            condition = found[host]["State"] if host in found else "gone"
+            print(f"{lab.name:12} {host:10} {condition:10} 127.0.0.1:{recorded.port} ({state.release}, {state.source})")

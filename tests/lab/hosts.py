@@ -1,0 +1,166 @@
+"""Containers as hosts: start them, wait until they answer, remove them."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from tests.lab.podman import LabError, listing, podman
+from tests.lab.state import ROOT, Host, Lab, State, write_atomically
+
+#: Mounts and sandboxed units, nftables, and chattr, as on a real host. The clock stays out of reach.
+CAPABILITIES = "SYS_ADMIN,NET_ADMIN,NET_RAW,LINUX_IMMUTABLE"
+#: Further names by which hosts of the platform are known on the lab's network.
+ALIASES = {"proxy1": ["evidence.lab"]}
+LABEL = "runbook.lab"
+START_TIMEOUT = 60.0
+INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
+INOTIFY_INSTANCES = 1024
+
+
+def raise_inotify_limit() -> None:
+    """Each host uses six inotify instances; the kernel's default ends at twenty hosts."""
+    if int(INOTIFY.read_text(encoding="ascii")) < INOTIFY_INSTANCES:
+        with suppress(OSError):  # only root may; a small lab works without
+            INOTIFY.write_text(str(INOTIFY_INSTANCES), encoding="ascii")
+
+
+def containers(lab: Lab) -> dict[str, dict[str, Any]]:
+    """Host → container as podman lists it, running or not."""
+    found = listing("ps", "--all", "--filter", f"label={LABEL}={lab.name}")
+    return {container["Labels"]["runbook.host"]: container for container in found}
+
+
+def ssh_command(lab: Lab, port: int, *command: str) -> list[str]:
+    """The command line that runs a command on the host behind a port."""
+    options = {
+        "BatchMode": "yes",
+        "ConnectTimeout": "5",
+        "IdentitiesOnly": "yes",
+        "UserKnownHostsFile": str(lab.known_hosts),
+        "StrictHostKeyChecking": "yes",
+        "LogLevel": "ERROR",
+    }
+    words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+    return ["ssh", "-F", "none", "-i", str(lab.key), "-p", str(port), *words, "ops@127.0.0.1", "--", *command]
+
+
+def answers(lab: Lab, port: int) -> bool:
+    """Whether the host lets `ops` in and gives it root."""
+    return (
+        subprocess.run(ssh_command(lab, port, "sudo", "-n", "true"), capture_output=True, check=False).returncode == 0
+    )
+
+
+def eventually(condition: Callable[[], bool], what: str, seconds: float = START_TIMEOUT) -> None:
+    """Wait until the condition holds, or raise LabError."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise LabError(f"{what} did not happen within {seconds:.0f} s")
+        time.sleep(0.2)
+
+
+def remove(lab: Lab, hosts: Iterable[str]) -> None:
+    """Remove the containers of the hosts, if there are any."""
+    names = [lab.container(host) for host in hosts]
+    if names:
+        podman("rm", "--force", "--time", "0", "--ignore", "--volumes", *names)
+
+
+def start(lab: Lab, images: dict[str, str]) -> dict[str, int]:
+    """Start a container for every host and wait until SSH answers; return host → port."""
+    raise_inotify_limit()
+    remove(lab, images)
+    if not listing("network", "ls", "--filter", f"name=^{lab.network}$"):
+        podman("network", "create", "--label", f"{LABEL}={lab.name}", lab.network)
+    key = lab.public_key()
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        list(pool.map(lambda host: run(lab, host, images[host], key), images))
+        running = containers(lab)
+        ports = {host: published_port(running[host]) for host in images}
+        keys = list(pool.map(lambda host: host_key(host, ports[host]), images))
+        others = lab.known_hosts.read_text(encoding="utf-8").splitlines() if lab.known_hosts.exists() else []
+        mine = {f"[127.0.0.1]:{port}" for port in ports.values()}
+        kept = [line for line in others if line.split(" ", 1)[0] not in mine]
+        write_atomically(lab.known_hosts, "\n".join([*kept, *keys]) + "\n")
+        list(pool.map(lambda host: eventually(lambda: answers(lab, ports[host]), f"SSH log-in to {host}"), images))
+    return ports
+
+
+def run(lab: Lab, host: str, image: str, key: str) -> None:
+    """Start one container."""
+    aliases = "".join(f",alias={name}" for name in ALIASES.get(host, []))
+    podman(
+        "run",
+        "--detach",
+        f"--name={lab.container(host)}",
+        f"--hostname={host}",
+        f"--network={lab.network}:alias={host}{aliases}",
+        "--publish=127.0.0.1::22",
+        "--systemd=always",
+        f"--cap-add={CAPABILITIES}",
+        "--security-opt=apparmor=unconfined",
+        "--security-opt=label=disable",
+        f"--env=LAB_CLIENT_KEY={key}",
+        f"--label={LABEL}={lab.name}",
+        f"--label=runbook.host={host}",
+        f"--label=runbook.checkout={ROOT}",
+        "--stop-timeout=60",
+        image,
+    )
+
+
+def published_port(container: dict[str, Any]) -> int:
+    """The loopback port that leads to the container's SSH."""
+    return int(container["Ports"][0]["host_port"])
+
+
+def host_key(host: str, port: int) -> str:
+    """The host key's known_hosts line, as soon as the SSH server gives it."""
+    lines: list[str] = []
+
+    def scanned() -> bool:
+        scan = subprocess.run(
+            ["ssh-keyscan", "-T", "2", "-t", "ed25519", "-p", str(port), "127.0.0.1"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        lines[:] = [line for line in scan.stdout.splitlines() if line and not line.startswith("#")]
+        return bool(lines)
+
+    eventually(scanned, f"SSH of {host}")
+    return lines[0]
+
+
+def healthy(lab: Lab, state: State | None, ids: dict[str, str]) -> set[str]:
+    """Hosts that run from the wanted image and answer at the recorded port."""
+    if state is None or not lab.key.exists():
+        return set()
+    found = containers(lab)
+
+    def usable(host: str) -> bool:
+        container, recorded = found.get(host), state.hosts.get(host)
+        return (
+            container is not None
+            and recorded is not None
+            and container["State"] == "running"
+            and container["ImageID"] == ids[host]
+            and published_port(container) == recorded.port
+            and answers(lab, recorded.port)
+        )
+
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        return {host for host, good in zip(ids, pool.map(usable, ids), strict=True) if good}
+
+
+def recorded(lab: Lab, release: str, source: str, ports: dict[str, int], ids: dict[str, str]) -> State:
+    """The state to write for running hosts."""
+    hosts = {host: Host(port=ports[host], image=ids[host]) for host in sorted(ports)}
+    return State(name=lab.name, release=release, source=source, hosts=hosts)
