@@ -1,0 +1,224 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Records every run of a playbook in the ledger."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: run_record
+type: notification
+short_description: Records every run of a playbook in the ledger
+description:
+  - Before the first task it appends a C(started) entry to the ledger, and at the end one with the whole run record -
+    who, what, where, why, per-host result, every changed task, findings and outcome.
+  - A run that cannot be recorded does not start. A run that was killed is shown as interrupted.
+  - Vaulted values, results with C(no_log) and the values of variables whose names say password, token, secret or
+    private_key are not recorded. Neither is the environment.
+  - A run in which no play matches any host ends with exit code 2, where Ansible itself would report success.
+version_added: 0.1.0
+author: The ops.runbook authors (@ops-runbook)
+requirements:
+  - enable in configuration (C(callbacks_enabled = ops.runbook.run_record))
+extends_documentation_fragment:
+  - ops.runbook.state_dir
+options:
+  signing_key:
+    description:
+      - SSH key that signs the ledger's checkpoint after each entry - a private key without passphrase, or a public key
+        whose private one is loaded in C(ssh-agent).
+      - Without it the ledger is hash-chained, but says nothing about who wrote it.
+    type: path
+    ini:
+      - section: runbook
+        key: signing_key
+    env:
+      - name: RUNBOOK_SIGNING_KEY
+notes:
+  - The run's id is exported to the controller process and its workers as C(RUNBOOK_RUN_ID).
+  - Extra variables that begin with C(runbook_), such as C(runbook_ticket) and C(runbook_reason), are recorded as the
+    reasons of the run.
+"""
+
+import atexit
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from ansible.plugins.callback import CallbackBase
+from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger
+from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import LedgerError
+from ansible_collections.ops.runbook.plugins.module_utils.ledger_signature import signer
+from ansible_collections.ops.runbook.plugins.plugin_utils.run_record import EXIT_REFUSED, Run
+
+#: Ansible's code for errors that are not a task's.
+_EXIT_NOT_RECORDED = 1
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class CallbackModule(CallbackBase):  # type: ignore[misc]
+    """Turns the events of a playbook's run into two entries of the ledger."""
+
+    CALLBACK_VERSION = 2.0
+    CALLBACK_TYPE = "notification"
+    CALLBACK_NAME = "ops.runbook.run_record"
+    CALLBACK_NEEDS_ENABLED = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._pid = os.getpid()
+        self._run: Run | None = None
+        self._previous: dict[int, Any] = {}
+        self._writing = False
+        self._deferred: int | None = None
+        atexit.register(self._at_exit)
+
+    # Events
+
+    def v2_playbook_on_start(self, playbook: Any) -> None:
+        """Record the start; without a record there is no run."""
+        run = Run(playbook)
+        try:
+            self._write(lambda: run.begin(self._ledger()))
+        except LedgerError as error:
+            self._stop(f"The run does not start, because it cannot be recorded: {error}", _EXIT_NOT_RECORDED)
+        self._run = run
+        os.environ["RUNBOOK_RUN_ID"] = run.record.run_id
+        self._watch_signals()
+
+    def v2_playbook_on_play_start(self, play: Any) -> None:
+        """Remember the play; whether it has hosts shows next."""
+        if self._run:
+            self._run.play(play)
+
+    def v2_playbook_on_no_hosts_matched(self) -> None:
+        """A play without hosts."""
+        if self._run:
+            self._run.no_hosts()
+
+    def v2_playbook_on_task_start(self, task: Any, is_conditional: bool) -> None:  # noqa: ARG002
+        """Remember the task: its variables may hold secrets."""
+        if self._run:
+            self._run.tasks[task._uuid] = task
+
+    def v2_playbook_on_handler_task_start(self, task: Any) -> None:
+        """Remember the handler."""
+        if self._run:
+            self._run.tasks[task._uuid] = task
+
+    def v2_runner_on_ok(self, result: Any) -> None:
+        """A task that succeeded on a host."""
+        if self._run:
+            self._run.collector.result(result)
+
+    def v2_runner_on_failed(self, result: Any, ignore_errors: bool = False) -> None:
+        """A task that failed on a host."""
+        if self._run:
+            self._run.collector.result(result, failed=True, ignored=bool(ignore_errors))
+
+    def v2_runner_on_unreachable(self, result: Any) -> None:
+        """A host that could not be reached."""
+        if self._run:
+            self._run.collector.result(result, failed=True)
+
+    def v2_playbook_on_stats(self, stats: Any) -> None:
+        """Record the end."""
+        run = self._run
+        if run is None:
+            return
+        run.stats = stats
+        self._finish(run)
+        record = run.record
+        if run.collector.nothing_matched:
+            patterns = ", ".join(repr(pattern) for pattern in record.unmatched)
+            groups = ", ".join(sorted(run.inventory.groups)) or "none"
+            self._stop(
+                f"No host matches {patterns}, so nothing was done. Groups in this inventory: {groups}. "
+                "Correct the pattern, --limit or the inventory (-i).",
+                EXIT_REFUSED,
+            )
+
+    # Writing
+
+    def _ledger(self) -> Ledger:
+        key = self.get_option("signing_key")
+        directory = Path(self.get_option("state_dir")).expanduser() / "ledger"
+        return Ledger(directory, signer(Path(key).expanduser()) if key else None)
+
+    def _finish(self, run: Run) -> None:
+        self._run = None
+        try:
+            entries = self._write(lambda: run.end(self._ledger(), "finished"))
+        except LedgerError as error:
+            self._stop(f"The end of run {run.record.run_id} is not recorded: {error}", _EXIT_NOT_RECORDED)
+        self._unwatch_signals()
+        self._display.display(
+            f"run record {run.record.run_id} {run.record.outcome} · ledger: {entries} entries, this run's verified"
+        )
+
+    def _write[T](self, action: Callable[[], T]) -> T:
+        """Write without being interrupted: a signal that comes meanwhile is acted upon afterwards."""
+        self._writing = True
+        try:
+            return action()
+        finally:
+            self._writing = False
+            if self._deferred is not None:
+                number, self._deferred = self._deferred, None
+                self._on_signal(number, None)
+
+    def _stop(self, message: str, code: int) -> None:
+        # Ansible turns every Exception of a callback into a warning and goes on.
+        self._display.error(message)
+        raise SystemExit(code)
+
+    # Interruption
+
+    def _watch_signals(self) -> None:
+        for number in _SIGNALS:
+            previous = signal.getsignal(number)
+            # An ignored signal stays ignored (nohup), and one whose handler was not set by Python cannot be chained.
+            if previous not in (signal.SIG_IGN, None):
+                self._previous[number] = previous
+                signal.signal(number, self._on_signal)
+
+    def _unwatch_signals(self) -> None:
+        for number, previous in self._previous.items():
+            if signal.getsignal(number) == self._on_signal:
+                signal.signal(number, previous)
+        self._previous.clear()
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        """Record the interruption, then let Ansible do what it does."""
+        if os.getpid() == self._pid:
+            if self._writing:
+                self._deferred = number
+                return
+            self._interrupt(signal.Signals(number).name)
+        previous = self._previous.get(number, signal.SIG_DFL)
+        if callable(previous):
+            signal.signal(number, previous)
+            previous(number, frame)
+        else:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+
+    def _interrupt(self, reason: str) -> None:
+        run, self._run = self._run, None
+        if run is None:
+            return
+        try:
+            run.end(self._ledger(), "interrupted", reason)
+        except LedgerError as error:
+            self._display.error(f"The interruption of run {run.record.run_id} is not recorded: {error}")
+
+    def _at_exit(self) -> None:
+        """An error of Ansible's own ended the run before its statistics."""
+        run, self._run = self._run, None
+        if run is None or os.getpid() != self._pid:
+            return
+        try:
+            run.end(self._ledger(), "finished", "Ansible stopped with an error before the playbook's end")
+        except LedgerError as error:
+            self._display.error(f"The end of run {run.record.run_id} is not recorded: {error}")

@@ -1,0 +1,123 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""One run of one playbook, from the entry that says that it started to the entry that says how it ended."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from datetime import datetime
+from typing import Any
+
+from ansible import context
+from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger
+from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import Head, utc_now
+from ansible_collections.ops.runbook.plugins.module_utils.run_record import Process, RunRecord, orphans
+from ansible_collections.ops.runbook.plugins.plugin_utils import run_record_context as found
+from ansible_collections.ops.runbook.plugins.plugin_utils.redact import Redactor
+from ansible_collections.ops.runbook.plugins.plugin_utils.run_record_collect import Collector, outcome, redacted
+from ansible_collections.ops.runbook.plugins.plugin_utils.run_record_secrets import SecretFinder
+
+#: Exit code of a run that was refused because no host matched: that of a failed task.
+EXIT_REFUSED = 2
+_EXITS = {0: "done", 2: "a task failed, or the run was refused", 4: "a host was unreachable"}
+
+
+class Run:
+    """A run of one playbook, from its start to its end."""
+
+    def __init__(self, playbook: Any) -> None:
+        first = playbook.get_plays()[0]
+        self._variables = first.get_variable_manager()
+        self._loader = first.get_loader()
+        self.inventory = self._variables._inventory
+        self.plays: list[Any] = []
+        self.tasks: dict[str, Any] = {}
+        self.stats: Any = None
+        self._before = Head()
+        check = bool(context.CLIARGS.get("check"))
+        self.collector = Collector(check=check)
+        extra_vars = self._variables.extra_vars
+        self.record = RunRecord(
+            run_id=uuid.uuid4().hex,
+            procedure=found.procedure(playbook._file_name),
+            started=utc_now(),
+            who=found.who(extra_vars, os.environ),
+            what=found.what(playbook._file_name, os.environ),
+            where=found.where(context.CLIARGS, self.inventory),
+            why=found.why(extra_vars),
+            origin=found.origin(extra_vars, os.environ),
+            extra_vars=dict(extra_vars),
+            process=vars(Process.current()),
+        )
+
+    def play(self, play: Any) -> None:
+        """A play begins, or the next batch of one."""
+        self.plays.append(play)
+        self.collector.matched = True
+
+    def no_hosts(self) -> None:
+        """The play that has just begun has no hosts."""
+        play = self.plays.pop()
+        self.collector.matched = bool(self.plays)
+        hosts = play.hosts
+        self.collector.no_hosts(",".join(map(str, hosts)) if isinstance(hosts, list) else str(hosts))
+
+    def begin(self, ledger: Ledger) -> None:
+        """Append the interruptions of runs that nobody ended, and the start of this one."""
+        body = self.record.start()
+        # Nothing else of the start is free text, and finding the secrets takes time.
+        if self.record.extra_vars:
+            body = self._redactor().data(body)
+        with ledger.writer() as writer:
+            for run_id in orphans(writer.head.open):
+                lost = {"run_id": run_id, "outcome": "interrupted", "exit": {"meaning": "its process is gone"}}
+                writer.append("interrupted", run_id, lost)
+            self._before = writer.head
+            writer.append("started", self.record.run_id, body)
+
+    def end(self, ledger: Ledger, kind: str, reason: str = "") -> int:
+        """Append the end and read it back. Returns the number of entries."""
+        record = self.record
+        record.finished = utc_now()
+        record.duration = round((_time(record.finished) - _time(record.started)).total_seconds(), 3)
+        self.collector.fill(record, self.stats)
+        if reason:
+            record.outcome = "interrupted" if kind == "interrupted" else "failed"
+        else:
+            record.outcome = outcome(record, self.collector)
+        record.exit = self._exit(reason)
+        body = redacted(record, self._redactor())
+        with ledger.writer() as writer:
+            writer.append(kind, record.run_id, body)
+            writer.check_since(self._before)
+            return writer.head.entries
+
+    def _exit(self, reason: str) -> dict[str, Any]:
+        if reason:
+            return {"meaning": reason}
+        hosts = self.record.hosts.values()
+        code = 4 if any(host.unreachable for host in hosts) else 2 if any(host.failed for host in hosts) else 0
+        if self.collector.nothing_matched:
+            code = EXIT_REFUSED
+        return {"code": code, "meaning": _EXITS[code]}
+
+    def _redactor(self) -> Redactor:
+        """A redactor that knows the secrets of everything that has run so far."""
+        redactor = Redactor()
+        finder = SecretFinder(redactor, self._loader)
+        finder.variables(self._variables.extra_vars)
+        hosts = self.inventory.get_hosts("all", ignore_restrictions=True)
+        if self.inventory.localhost and self.inventory.localhost not in hosts:
+            hosts.append(self.inventory.localhost)
+        finder.hosts(hosts, self._variables)
+        for play in {play._uuid: play for play in self.plays}.values():
+            finder.play(play, self._variables)
+        for role in {id(task._role): task._role for task in self.tasks.values() if task._role is not None}.values():
+            finder.role(role)
+        for task in self.tasks.values():
+            finder.task(task)
+        return redactor
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)

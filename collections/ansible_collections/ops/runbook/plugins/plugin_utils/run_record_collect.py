@@ -1,0 +1,234 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What a run leaves behind, gathered from the results of its tasks."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.ops.runbook.plugins.module_utils.run_record import HostResult, RunRecord, TaskEvent
+from ansible_collections.ops.runbook.plugins.plugin_utils.redact import Redactor
+
+#: What a record keeps of one text, in characters.
+_LIMITS = {"diff": 4_000, "message": 2_000, "subject": 300, "item": 300}
+_VALUE_LIMIT = 2_000
+#: What is held in memory of one text until the secrets are known.
+HELD_LIMIT = 50_000
+#: Changes and failures of one run that are recorded one by one.
+EVENT_LIMIT = 2_000
+#: Results of these are large and never hold anything for the record.
+_FACT_ACTIONS = frozenset({"setup", "gather_facts", "ansible.builtin.setup", "ansible.builtin.gather_facts"})
+_SUBJECT_KEYS = ("path", "dest", "name", "cmd", "src", "url")
+#: A lock or a report on the controller is not yet a change of the platform.
+_CONTROLLER = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+class Collector:
+    """Takes the results of tasks and fills a record."""
+
+    def __init__(self, *, check: bool) -> None:
+        self._check = check
+        self._changes: list[TaskEvent] = []
+        self._failures: list[TaskEvent] = []
+        self._findings: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self._reports: list[Any] = []
+        self._omitted = 0
+        self._applied = False
+        self.refusal = ""
+        self.rolled_back = False
+        self.unmatched: list[str] = []
+        self.matched = False
+
+    def no_hosts(self, pattern: str) -> None:
+        """A play whose pattern matched no host."""
+        self.unmatched.append(pattern)
+
+    def result(self, result: Any, *, failed: bool = False, ignored: bool = False) -> None:
+        """One task's end on one host."""
+        task = result.task
+        if not failed and not result.is_changed() and task.action in _FACT_ACTIONS:
+            return
+        data = result.result
+        for part in _parts(data, looped=task.loop is not None):
+            self._part(part)
+            if part.get("changed"):
+                self._change(result, part)
+            if failed and (part is data or part.get("failed") or part.get("unreachable")):
+                self._failure(result, part, ignored=ignored)
+
+    def _part(self, part: Mapping[str, Any]) -> None:
+        findings = part.get("findings")
+        if isinstance(findings, list):
+            for finding in findings:
+                if isinstance(finding, Mapping):
+                    self._findings[str(finding.get("host", "")), str(finding.get("check", ""))] = finding
+        if part.get("report"):
+            self._reports.append(part["report"])
+        if part.get("rolled_back") is True:
+            self.rolled_back = True
+
+    def _change(self, result: Any, part: Mapping[str, Any]) -> None:
+        self._applied = self._applied or (not self._check and result.host.get_name() not in _CONTROLLER)
+        event = _event(result, part)
+        event.diff = _diff(part.get("diff"))
+        self._keep(self._changes, event)
+
+    def _failure(self, result: Any, part: Mapping[str, Any], *, ignored: bool) -> None:
+        event = _event(result, part)
+        event.message = _message(part)
+        event.unreachable = bool(part.get("unreachable"))
+        event.ignored = ignored
+        self._keep(self._failures, event)
+        invalid = result.task.action.rpartition(".")[2] == "validate_argument_spec"
+        if (part.get("refused") is True or invalid) and not self._applied and not ignored:
+            self.refusal = self.refusal or event.message
+
+    def _keep(self, events: list[TaskEvent], event: TaskEvent) -> None:
+        if len(events) < EVENT_LIMIT:
+            events.append(event)
+        else:
+            self._omitted += 1
+
+    @property
+    def nothing_matched(self) -> bool:
+        """Whether there were plays and none had a host."""
+        return bool(self.unmatched) and not self.matched
+
+    def fill(self, record: RunRecord, stats: Any) -> None:
+        """Put everything into the record, except its end."""
+        record.hosts = {host: _host_result(stats.summarize(host)) for host in sorted(stats.processed)}
+        record.changes = self._changes
+        record.failures = self._failures
+        record.findings = [finding for finding in self._findings.values() if finding.get("status") != "ok"]
+        record.finding_counts = dict(Counter(str(finding.get("status")) for finding in self._findings.values()))
+        record.reports = [_with_digest(report) for report in self._reports]
+        record.refusal = self.refusal
+        record.unmatched = self.unmatched
+        record.omitted = self._omitted
+
+
+def outcome(record: RunRecord, collector: Collector) -> str:
+    """How the run ended.
+
+    ``refused`` says that nothing was applied; a refusal of a later batch, after an earlier one was changed, is a
+    failure like any other.
+    """
+    failed = any(host.failed or host.unreachable for host in record.hosts.values())
+    if collector.nothing_matched:
+        return "refused"
+    if collector.rolled_back:
+        return "rolled_back"
+    if failed:
+        return "refused" if collector.refusal else "failed"
+    return "succeeded"
+
+
+def redacted(record: RunRecord, redactor: Redactor) -> dict[str, Any]:
+    """The record's body without secrets, and then cut to its limits: cut before, half a secret would stay."""
+    body: dict[str, Any] = redactor.data(record.to_dict())
+    for event in [*body["changes"], *body["failures"]]:
+        for key, limit in _LIMITS.items():
+            if key in event:
+                event[key] = _cut(event[key], limit)
+    body["extra_vars"] = {name: _short(value) for name, value in body["extra_vars"].items()}
+    return body
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[:limit]}\n[{len(text) - limit} more characters]"
+
+
+def _short(value: Any) -> Any:
+    text = json.dumps(value)
+    return value if len(text) <= _VALUE_LIMIT else f"[{len(text)} characters]"
+
+
+def _parts(data: Mapping[str, Any], *, looped: bool) -> Iterator[Mapping[str, Any]]:
+    """The results of a loop's items, or the one result."""
+    results = data.get("results")
+    if looped and isinstance(results, list) and results:
+        yield from (part for part in results if isinstance(part, Mapping))
+    else:
+        yield data
+
+
+def _event(result: Any, part: Mapping[str, Any]) -> TaskEvent:
+    item = part.get("_ansible_item_label", part.get("item", ""))
+    return TaskEvent(
+        host=result.host.get_name(),
+        task=result.task.get_name(),
+        action=result.task.action,
+        subject=_subject(part),
+        item=_text(item) if item not in ("", None) else "",
+    )
+
+
+def _subject(part: Mapping[str, Any]) -> str:
+    invocation = part.get("invocation")
+    arguments = invocation.get("module_args") if isinstance(invocation, Mapping) else None
+    for source in (part, arguments):
+        if isinstance(source, Mapping):
+            for key in _SUBJECT_KEYS:
+                if source.get(key):
+                    value = source[key]
+                    return " ".join(map(str, value)) if isinstance(value, list) else _text(value)
+    return ""
+
+
+def _message(part: Mapping[str, Any]) -> str:
+    """What went wrong: the message, and what a failed program said."""
+    lines = [_text(part.get(key)) for key in ("msg", "stderr", "module_stderr") if part.get(key)]
+    if not part.get("stderr") and part.get("stdout"):
+        lines.append(_text(part["stdout"]))
+    return "\n".join(lines)
+
+
+def _diff(value: Any) -> str:
+    """The differences of a result as one text."""
+    texts = []
+    for diff in value if isinstance(value, list) else [value]:
+        if not isinstance(diff, Mapping):
+            continue
+        if "prepared" in diff:
+            texts.append(_text(diff["prepared"]))
+        if "before" in diff and "after" in diff:
+            before, after = (_text(diff[side]).splitlines() for side in ("before", "after"))
+            old, new = (str(diff.get(f"{side}_header", side)) for side in ("before", "after"))
+            texts.append("\n".join(difflib.unified_diff(before, after, old, new, lineterm="", n=1)))
+    return "\n".join(texts)
+
+
+def _text(value: Any) -> str:
+    """The value as text. A very long one ends at a line's end, so that no half of a secret escapes the redaction."""
+    text = value if isinstance(value, str) else json.dumps(value, indent=1, sort_keys=True, default=str)
+    if len(text) <= HELD_LIMIT:
+        return text
+    end = text.rfind("\n", 0, HELD_LIMIT) + 1
+    return f"{text[:end]}[{len(text) - end} more characters]"
+
+
+def _host_result(counts: Mapping[str, int]) -> HostResult:
+    return HostResult(
+        ok=counts["ok"],
+        changed=counts["changed"],
+        failed=counts["failures"],
+        unreachable=counts["unreachable"],
+        skipped=counts["skipped"],
+        rescued=counts["rescued"],
+        ignored=counts["ignored"],
+    )
+
+
+def _with_digest(report: Any) -> Any:
+    """The report with the SHA-256 of its file, so that the ledger vouches for the report too."""
+    found = dict(report) if isinstance(report, Mapping) else {"path": str(report)}
+    try:
+        found["sha256"] = hashlib.sha256(Path(str(found.get("path", ""))).read_bytes()).hexdigest()
+    except OSError:
+        return found
+    return found
