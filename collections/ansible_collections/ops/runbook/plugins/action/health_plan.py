@@ -1,0 +1,178 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Resolves the health checks of every host of the play, and refuses the run if anything about them is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from ansible.errors import AnsibleError
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.plugins.action import ActionBase, VariableLayer
+from ansible_collections.ops.runbook.plugins.plugin_utils.checks_layers import Layers
+from ansible_collections.ops.runbook.plugins.plugin_utils.checks_resolve import merge_layers, resolve_all, suggest
+
+#: How many errors one message lists.
+MOST_ERRORS = 10
+#: How many hosts one error names.
+MOST_HOSTS = 5
+PLAN = "__health_check_plan"
+
+
+class _Host:
+    """One host's variables and what its checks make of them."""
+
+    def __init__(self, name: str, layers: Layers, hosts: list[str], templar: Any) -> None:
+        self.name = name
+        self.errors: list[str] = []
+        self.checks: list[dict[str, Any]] = []
+        self._layers = layers
+        self._variables = layers.variables(name, hosts)
+        self._templar = templar.copy_with_new_env(available_variables=self._variables)
+
+    def template(self, value: Any, where: str, absent: Any = None) -> Any:
+        """The value with its templates filled in; a failure is one of the host's errors."""
+        try:
+            return self._templar.template(value)
+        except AnsibleError as error:
+            self.errors.append(f"{where}: {getattr(error, 'message', None) or error}".strip())
+            return absent
+
+    def variable(self, name: str, absent: Any = None) -> Any:
+        """One variable, templated."""
+        return self.template(self._variables.get(name, absent), name, absent)
+
+    def check_options(self, specification: Mapping[str, Any]) -> None:
+        """Compare the role's variables with its argument specification."""
+        given = {name: self.variable(name) for name in specification if name in self._variables}
+        if not self.errors:
+            self.errors += (
+                ArgumentSpecValidator(dict(specification))
+                .validate(given, validate_role_argument_spec=True)
+                .error_messages
+            )
+
+    def resolve(self) -> None:
+        """Merge every contribution and check the result."""
+        layers = [("the baseline", self._mapping("health_check_baseline", self.variable("health_check_baseline")))]
+        layers += self._class_layers()
+        extra = "health_check_additional_checks"
+        layers.append(("the procedure", self._mapping(extra, self.variable(extra))))
+        for origin, value in self._layers.of(self.name, "health_checks"):
+            where = f"health_checks of {origin}"
+            layers.append(
+                (origin, self._mapping(where, self.template(value, where) if isinstance(value, str) else value))
+            )
+        merged, errors = merge_layers(layers)
+        for name, check in merged.items():
+            if check.enabled:
+                where = f"health_checks[{name!r}] (set by {', '.join(dict.fromkeys(check.origins))})"
+                filled = self.template(check.spec, where)
+                check.enabled, check.spec = filled is not None, filled or {}
+        self.checks, wrong = resolve_all(merged)
+        self.errors += errors + wrong
+
+    def _mapping(self, where: str, value: Any) -> Mapping[str, Any]:
+        if value is None:
+            return {}
+        if not isinstance(value, Mapping):
+            self.errors.append(f"{where} is {value!r}, not a mapping of check names")
+            return {}
+        return value
+
+    def _class_layers(self) -> list[tuple[str, Mapping[str, Any]]]:
+        """The checks of the classes that the host's groups and the host itself name."""
+        known = self._mapping("health_check_classes", self.variable("health_check_classes"))
+        names: list[str] = []
+        for origin, value in self._layers.of(self.name, "health_check_class"):
+            filled = self.template(value, f"health_check_class of {origin}", [])
+            names += filled if isinstance(filled, list) else [filled]
+        layers = []
+        for name in dict.fromkeys(names):
+            if name in known:
+                layers.append((f"class {name}", self._mapping(f"health_check_classes[{name!r}]", known[name])))
+            else:
+                self.errors.append(
+                    f"health_check_class is {name!r}{suggest(name, known)}; classes are {', '.join(sorted(known))}"
+                )
+        return layers
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Plans a sweep: no host is touched."""
+
+    _requires_connection = False
+    _supports_check_mode = True
+    TRANSFERS_FILES = False
+
+    def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Resolve the checks of every host of the play."""
+        super().run(tmp, task_vars)
+        _, arguments = self.validate_argument_spec(argument_spec={"entry_point": {"type": "str", "required": True}})
+        variables = task_vars or {}
+        names = list(variables["ansible_play_hosts_all"])
+        layers = Layers(self._task, ("health_checks", "health_check_class"))
+        specification = self._specification(arguments["entry_point"])
+        hosts = [_Host(name, layers, names, self._templar) for name in names]
+        for host in hosts:
+            host.check_options(specification)
+            if not host.errors:
+                host.resolve()
+        errors = _by_hosts(hosts) or self._select(hosts)
+        if errors:
+            return _refusal(errors)
+        # Not part of the result: check options may hold credentials, and results are shown and recorded.
+        self.register_host_variables({PLAN: {host.name: host.checks for host in hosts}}, VariableLayer.REGISTER_VARS)
+        count = sum(len(host.checks) for host in hosts)
+        return {"changed": False, "msg": f"{count} checks on {len(hosts)} hosts", "hosts": len(hosts), "checks": count}
+
+    def _specification(self, entry_point: str) -> Mapping[str, Any]:
+        """The options of the role's entry point: the role skips its own validation, which is a task for each host."""
+        path = Path(self._task._role._role_path) / "meta" / "argument_specs.yml"
+        specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
+        options: Mapping[str, Any] = specs[entry_point]["options"]
+        return options
+
+    def _select(self, hosts: list[_Host]) -> list[str]:
+        """Keep only the checks that were asked for."""
+        only = hosts[0].variable("health_check_only", []) if hosts else []
+        known = {check["name"] for host in hosts for check in host.checks}
+        missing = [name for name in only if name not in known]
+        if missing:
+            return [
+                f"health_check_only names {name!r}, which is a check of no host{suggest(name, known)}; "
+                f"checks of these hosts are {', '.join(sorted(known))}"
+                for name in missing
+            ]
+        for host in hosts if only else []:
+            host.checks = [check for check in host.checks if check["name"] in only]
+        return []
+
+
+def _by_hosts(hosts: list[_Host]) -> list[str]:
+    """The errors, each once, with the hosts that have it."""
+    found: dict[str, list[str]] = {}
+    for host in hosts:
+        for error in host.errors:
+            found.setdefault(error, []).append(host.name)
+    return [f"on {_few(names)}: {error}" for error, names in found.items()]
+
+
+def _few(names: list[str]) -> str:
+    more = f" and {len(names) - MOST_HOSTS} more" if len(names) > MOST_HOSTS else ""
+    return ", ".join(names[:MOST_HOSTS]) + more
+
+
+def _refusal(errors: list[str]) -> dict[str, Any]:
+    lines = errors[:MOST_ERRORS]
+    if len(errors) > MOST_ERRORS:
+        lines.append(f"and {len(errors) - MOST_ERRORS} more")
+    message = "The health checks cannot be run; no host was touched. Correct the inventory or the command line:\n"
+    return {
+        "failed": True,
+        "refused": True,
+        "changed": False,
+        "msg": message + "\n".join(f"- {line}" for line in lines),
+    }
