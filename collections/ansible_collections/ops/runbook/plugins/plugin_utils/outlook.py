@@ -275,7 +275,7 @@ def _finding(forecast: Forecast, limits: Limits) -> Finding:
         title=f"{forecast.check} on {forecast.host} is full in {days(left)} if it goes on growing as it does",
         observed=round(left, 1),
         unit="days",
-        expected=f">= {limits.warning_days:g} days",
+        expected=f"time left at least {limits.warning_days:g} days",
         detail=f"grows {size(growth)} a day; {used}; {forecast.note}",
         remedy=forecast.remedy,
         type=TYPE,

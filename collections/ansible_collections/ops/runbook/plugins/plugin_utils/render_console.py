@@ -19,9 +19,9 @@ MOST_ROWS = 60
 
 _HEADINGS = ("STATUS", "HOST", "CHECK", "OBSERVED", "EXPECTED")
 _GAP = "  "
-#: Widest host, check, observed and expected columns, in narrow and in wide terminals; longer text wraps.
-_CAPS_NARROW = (8, 14, 24, 11, 14)
-_CAPS_WIDE = (8, 20, 34, 15, 15)
+#: Widest columns but the last, which takes the rest, in narrow and in wide terminals; longer text wraps.
+_CAPS_NARROW = (8, 14, 22, 11)
+_CAPS_WIDE = (8, 20, 34, 15)
 _WIDE = 100
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
@@ -76,6 +76,7 @@ def _table(findings: list[Finding], width: int) -> Iterator[Line]:
     rows = [_cells(finding) for finding in findings]
     caps = _CAPS_WIDE if width >= _WIDE else _CAPS_NARROW
     widths = [min(max(len(row[column]) for row in (_HEADINGS, *rows)), cap) for column, cap in enumerate(caps)]
+    widths.append(width - sum(widths) - len(_GAP) * len(widths))
     indent = " " * (widths[0] + len(_GAP))
     yield Line("")
     yield Line(_row(_HEADINGS, widths))

@@ -19,8 +19,9 @@ _MOST_BARS = 12
 _MOST_LINES = 8
 #: What fills up later than this needs no picture, in days.
 _FAR = 730
-_LIMIT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|min|m|h|%)?")
-_SECONDS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+_LIMIT = re.compile(r"(?P<number>\d+(?:\.\d+)?)\s*(?P<unit>ms|s|min|h|%)(?!\w)")
+#: What one of the unit is, in the unit that the metrics of the name have.
+_UNITS = {"seconds": {"ms": 0.001, "s": 1.0, "min": 60.0, "h": 3600.0}, "percent": {"%": 1.0}}
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def _latency(findings: Iterable[Finding]) -> Picture:
     for finding in findings:
         seconds = finding.metrics.get(_LATENCY)
         if seconds is not None:
-            limits = _limit(finding, "warning", _SECONDS), _limit(finding, "critical", _SECONDS)
+            limits = _limit(finding, "warning", "seconds"), _limit(finding, "critical", "seconds")
             measured.append((finding, seconds, *limits))
     longest = max((seconds for _finding, seconds, *_limits in measured), default=0.0) or 1.0
     bars = []
@@ -91,7 +92,7 @@ def _capacity(findings: Iterable[Finding]) -> Picture:
             continue
         total = finding.metrics["size_bytes"]
         used = _used_percent(finding)
-        limits = _limit(finding, "warning", {"%": 1.0}), _limit(finding, "critical", {"%": 1.0})
+        limits = _limit(finding, "warning", "percent"), _limit(finding, "critical", "percent")
         drawn = render_svg.Bar(used, 100.0, finding.status, *limits)
         text = f"{used:.0f} % of {render_text.size(total)}"
         bars.append((used, _bar(finding, drawn, text)))
@@ -130,13 +131,11 @@ def _fullest(entry: tuple[float, Line]) -> tuple[float, str, str]:
     return -entry[0], entry[1].host, entry[1].name
 
 
-def _limit(finding: Finding, kind: str, units: dict[str, float]) -> float | None:
-    """The check's threshold, from its metrics or from what it expected."""
-    for name, number in finding.metrics.items():
-        if name.startswith(f"{kind}_"):
-            return float(number)
-    if kind == "warning":
-        match = _LIMIT.search(finding.expected)
-        if match and (match["unit"] or "") in units:
-            return float(match["number"]) * units[match["unit"] or ""]
-    return None
+def _limit(finding: Finding, kind: str, unit: str) -> float | None:
+    """The check's threshold: among its metrics, or else the one that it expected not to cross."""
+    given = finding.metrics.get(f"{kind}_{unit}")
+    if given is not None or kind != "warning":
+        return given
+    match = _LIMIT.search(finding.expected)
+    scale = _UNITS[unit].get(match["unit"]) if match else None
+    return float(match["number"]) * scale if match and scale else None
