@@ -7,6 +7,7 @@ A ledger is a directory::
     head.json      the checkpoint: how many entries there are and the hash of the newest, replaced after each append
     lock           whoever holds its flock may append
     torn/          bytes that a writer left behind when it was killed in the middle of a line
+    until-TIME/    an older ledger that an operator has set aside
 
 An entry's hash is the SHA-256 of the entry in canonical JSON without the member ``hash``; ``prev`` is the hash of the
 entry before. With a signer, the checkpoint carries a signature, and the next entry takes that signature over into the
@@ -103,6 +104,26 @@ class Ledger:
                     yield Writer(self, descriptor, self._sign)
         except OSError as error:
             raise LedgerError(f"the ledger in {self.directory} cannot be written: {error}") from error
+
+    def restart(self, body: Mapping[str, Any]) -> Path:
+        """Set the ledger aside, whatever state it is in, and begin a new one whose first entry says so.
+
+        Returns the directory in which the old one lies.
+        """
+        moment = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
+        try:
+            with open_private(self.directory / "lock", os.O_RDWR | os.O_CREAT) as lock:
+                _flock(lock, fcntl.LOCK_EX, self.directory)
+                aside = self.directory / f"until-{moment}"
+                aside.mkdir(mode=0o770)
+                for path in (self.path, self.head_path):
+                    if path.exists():
+                        path.rename(aside / path.name)
+                sync_directory(self.directory)
+        except OSError as error:
+            raise LedgerError(f"the ledger in {self.directory} cannot be set aside: {error}") from error
+        self.append("restarted", "", {**body, "set_aside": aside.name})
+        return aside
 
     def append(self, kind: str, run_id: str, body: Mapping[str, Any]) -> Entry:
         """Append one entry."""
