@@ -6,6 +6,7 @@ stays readable: what is generated has its source in a file that the sentence abo
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from pathlib import Path
@@ -23,6 +24,12 @@ from ansible_collections.ops.runbook.plugins.plugin_utils import catalogue  # no
 from scripts import docs_tables  # noqa: E402
 
 MARKER = re.compile(r"^<!-- generated: (\S+)(?: (.*?))? -->$", re.MULTILINE)
+
+
+def on_startup(**_kwargs: Any) -> None:
+    """Let ``--strict`` see warnings with ``--quiet``, too, which would hide a broken link from both reader and build."""
+    logger = logging.getLogger("mkdocs")
+    logger.setLevel(min(logger.level, logging.WARNING))
 
 
 def on_config(config: MkDocsConfig) -> None:

@@ -187,19 +187,39 @@ def _variables(source: Source, _argument: str) -> str:
 
 
 def _role_variables(root: Path, role: str) -> str:
-    path = root / "roles" / role / "meta/argument_specs.yml"
-    if not path.is_file():
-        raise LookupError(f"there is no {path}")
-    specs = yaml.safe_load(path.read_text(encoding="utf-8"))
     options: dict[str, Mapping[str, Any]] = {}
-    for spec in specs["argument_specs"].values():
+    for spec in _load(root / "roles" / role / "meta/argument_specs.yml")["argument_specs"].values():
         options |= spec.get("options", {})
     if not options:
         return "No variables."
-    return rows(
+    defaults_file = root / "roles" / role / "defaults/main.yml"
+    defaults = _load(defaults_file) if defaults_file.exists() else {}
+    table = rows(
         ("Variable", "Type", "Default", "Meaning"),
-        ((f"`{name}`", _type(option), _default(option), _description(option)) for name, option in options.items()),
+        (
+            (f"`{name}`", _type(option), _default(option, defaults.get(name)), _description(option))
+            for name, option in options.items()
+        ),
     )
+    large = {name: defaults[name] for name, option in options.items() if "default" not in option and defaults.get(name)}
+    return "\n\n".join([table, *(_example(name, value) for name, value in large.items())])
+
+
+def _load(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise LookupError(f"there is no {path}")
+    data: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    return data
+
+
+def _example(name: str, value: object) -> str:
+    """A default that is too large for a table's cell."""
+    lines = [f"{name}:"]
+    if isinstance(value, dict):
+        lines += [f"  {key}: {_inline(item)}" for key, item in value.items()]
+    else:
+        lines = [f"{name}: {_inline(value)}"]
+    return "```yaml\n" + "\n".join(lines) + "\n```"
 
 
 def _type(option: Mapping[str, Any]) -> str:
@@ -207,10 +227,12 @@ def _type(option: Mapping[str, Any]) -> str:
     return f"{kind} of {option['elements']}" if "elements" in option else kind
 
 
-def _default(option: Mapping[str, Any]) -> str:
-    if option.get("required"):
-        return "*required*"
-    return f"`{_inline(option['default'])}`" if "default" in option else ""
+def _default(option: Mapping[str, Any], value: object) -> str:
+    if "default" in option:
+        return f"`{_inline(option['default'])}`"
+    if value:
+        return "below"
+    return "*required*" if option.get("required") else ""
 
 
 def _description(option: Mapping[str, Any]) -> str:

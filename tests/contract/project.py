@@ -58,8 +58,12 @@ class Project:
         return tuple(sorted(path for path in paths if (self.root / path).exists()))
 
     def files(self, *patterns: str) -> list[Path]:
-        """Tracked files that match one of the patterns (Path.full_match)."""
-        return [path for path in self.tracked if any(path.match(pattern) for pattern in patterns)]
+        """Tracked files at one of the patterns, which have as many parts as the path."""
+        return [
+            path
+            for path in self.tracked
+            if any(path.match(pattern) and pattern.count("/") == len(path.parts) - 1 for pattern in patterns)
+        ]
 
     def below(self, *folders: str, suffix: str = ".yml") -> list[Path]:
         """Tracked files in one of the folders, at any depth."""

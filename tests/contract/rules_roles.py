@@ -9,8 +9,8 @@ from typing import Any
 
 from tests.contract.project import IMPORTS, Project, Rule, walk
 
-#: Facts that plugins set under a role's name: what a role promises to those who come after it.
-FACTS = {"health_check_findings"}
+#: Variables with a role's name that its plugins read from the inventory, host by host, or set as facts.
+OF_PLUGINS = {"health_check_class", "health_check_findings"}
 
 
 def _calls(project: Project) -> dict[tuple[str, str], Path]:
@@ -76,28 +76,23 @@ def defaults_agree_with_the_spec(project: Project) -> Iterator[str]:
 
 
 def _disagreement(name: str, option: dict[str, Any], defaults: dict[str, Any]) -> Iterator[str]:
-    if option.get("required"):
-        if name in defaults:
-            yield f"{name} is required, but has a default"
-    elif "default" in option and name not in defaults:
+    if "default" in option and name not in defaults:
         yield f"{name} has a default in the spec, none in defaults/main.yml"
     elif "default" in option and option["default"] != defaults[name]:
         yield f"{name} is {option['default']!r} in the spec, {defaults[name]!r} in defaults/main.yml"
-    elif (
-        "default" not in option and name in defaults and "{{" not in str(defaults[name]) and defaults[name] is not None
-    ):
+    elif "default" not in option and _belongs_into_the_spec(defaults.get(name)):
         yield f"{name} lacks its default {defaults[name]!r} in the spec"
 
 
-def _is_plain(value: Any) -> bool:
-    """Whether a spec could state the value: it is set, and no template."""
-    return value is not None and "{{" not in str(value)
+def _belongs_into_the_spec(value: Any) -> bool:
+    """Whether a spec states the value: not a template, and not a structure that is documented where it stands."""
+    return value is not None and "{{" not in str(value) and not (isinstance(value, dict) and value)
 
 
 def variable_is_public_or_internal(project: Project) -> Iterator[str]:
     """A role's variables are documented (``role_x``) or internal (``__role_x``); it sets no others."""
     for role in project.roles:
-        documented = {name for _entry, name, _option in _options(project, role)} | FACTS
+        documented = {name for _entry, name, _option in _options(project, role)} | OF_PLUGINS
         for path in project.tracked:
             if path.parts[:2] != ("roles", role) or path.parts[2] in ("meta", "files"):
                 continue

@@ -37,7 +37,7 @@ def write(docs: Path, name: str, front_matter: Any) -> None:
 
 @pytest.fixture
 def docs(tmp_path: Path) -> Path:
-    (tmp_path / "catalogue.yml").write_text(yaml.safe_dump(DATA), encoding="utf-8")
+    (tmp_path / "catalogue.yml").write_text(yaml.safe_dump(DATA, sort_keys=False), encoding="utf-8")
     write(tmp_path, "monitoring/health-checks.md", PAGE)
     write(tmp_path, "index.md", INDEX)
     return tmp_path
