@@ -13,11 +13,12 @@ from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase, VariableLayer
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_layers import Layers
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_resolve import merge_layers, resolve_all, suggest
+from ansible_collections.ops.runbook.plugins.plugin_utils.limit import unknown
 
 #: How many errors one message lists.
 MOST_ERRORS = 10
 #: How many hosts one error names.
-MOST_HOSTS = 5
+MOST_HOSTS = 10
 PLAN = "__health_check_plan"
 
 
@@ -28,6 +29,7 @@ class _Host:
         self.name = name
         self.errors: list[str] = []
         self.checks: list[dict[str, Any]] = []
+        self.options: Mapping[str, Any] = {}
         self._layers = layers
         self._variables = layers.variables(name, hosts)
         self._templar = templar.copy_with_new_env(available_variables=self._variables)
@@ -40,26 +42,19 @@ class _Host:
             self.errors.append(f"{where}: {getattr(error, 'message', None) or error}".strip())
             return absent
 
-    def variable(self, name: str, absent: Any = None) -> Any:
-        """One variable, templated."""
-        return self.template(self._variables.get(name, absent), name, absent)
-
-    def check_options(self, specification: Mapping[str, Any]) -> None:
-        """Compare the role's variables with its argument specification."""
-        given = {name: self.variable(name) for name in specification if name in self._variables}
+    def read_options(self, specification: Mapping[str, Any]) -> None:
+        """Read the role's variables as its argument specification describes them."""
+        given = {name: self.template(self._variables[name], name) for name in specification if name in self._variables}
         if not self.errors:
-            self.errors += (
-                ArgumentSpecValidator(dict(specification))
-                .validate(given, validate_role_argument_spec=True)
-                .error_messages
-            )
+            result = ArgumentSpecValidator(dict(specification)).validate(given, validate_role_argument_spec=True)
+            self.errors += result.error_messages
+            self.options = result.validated_parameters
 
     def resolve(self) -> None:
         """Merge every contribution and check the result."""
-        layers = [("the baseline", self._mapping("health_check_baseline", self.variable("health_check_baseline")))]
+        layers = [("the baseline", self.options["health_check_baseline"])]
         layers += self._class_layers()
-        extra = "health_check_additional_checks"
-        layers.append(("the procedure", self._mapping(extra, self.variable(extra))))
+        layers.append(("the procedure", self.options["health_check_additional_checks"]))
         for origin, value in self._layers.of(self.name, "health_checks"):
             where = f"health_checks of {origin}"
             layers.append(
@@ -84,7 +79,7 @@ class _Host:
 
     def _class_layers(self) -> list[tuple[str, Mapping[str, Any]]]:
         """The checks of the classes that the host's groups and the host itself name."""
-        known = self._mapping("health_check_classes", self.variable("health_check_classes"))
+        known = self.options["health_check_classes"]
         names: list[str] = []
         for origin, value in self._layers.of(self.name, "health_check_class"):
             filled = self.template(value, f"health_check_class of {origin}", [])
@@ -117,10 +112,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         specification = self._specification(arguments["entry_point"])
         hosts = [_Host(name, layers, names, self._templar) for name in names]
         for host in hosts:
-            host.check_options(specification)
+            host.read_options(specification)
             if not host.errors:
                 host.resolve()
-        errors = _by_hosts(hosts) or self._select(hosts)
+        errors = self._unknown_limit(variables) + (_by_hosts(hosts) or self._select(hosts))
         if errors:
             return _refusal(errors)
         # Not part of the result: check options may hold credentials, and results are shown and recorded.
@@ -135,19 +130,28 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options: Mapping[str, Any] = specs[entry_point]["options"]
         return options
 
+    @staticmethod
+    def _unknown_limit(variables: Mapping[str, Any]) -> list[str]:
+        """Elements of --limit that name nothing: ansible-core would go on with the others."""
+        limit, groups = variables.get("ansible_limit"), variables["groups"]
+        missing = unknown(limit, groups["all"], groups) if limit else []
+        hosts = f"hosts are {_few(sorted(groups['all']))}, groups are {_few(sorted(groups))}"
+        return [f"--limit names {name!r}, which is no host and no group; {hosts}" for name in missing]
+
     def _select(self, hosts: list[_Host]) -> list[str]:
         """Keep only the checks that were asked for."""
-        only = hosts[0].variable("health_check_only", []) if hosts else []
         known = {check["name"] for host in hosts for check in host.checks}
-        missing = [name for name in only if name not in known]
+        asked = dict.fromkeys(name for host in hosts for name in host.options["health_check_only"])
+        missing = [name for name in asked if name not in known]
         if missing:
             return [
                 f"health_check_only names {name!r}, which is a check of no host{suggest(name, known)}; "
                 f"checks of these hosts are {', '.join(sorted(known))}"
                 for name in missing
             ]
-        for host in hosts if only else []:
-            host.checks = [check for check in host.checks if check["name"] in only]
+        for host in hosts:
+            only = host.options["health_check_only"]
+            host.checks = [check for check in host.checks if not only or check["name"] in only]
         return []
 
 

@@ -75,8 +75,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             title = f"the host did not answer within {timeout + MARGIN:g} s"
             return [checks_judge.unreachable(host, title, "", time.monotonic() - begin)]
         except AnsibleError as error:
-            title = "the host cannot be reached"
-            return [checks_judge.unreachable(host, title, str(error), time.monotonic() - begin)]
+            refused = "root rights were refused" if "sudo" in str(error) else "the host cannot be reached"
+            return [checks_judge.unreachable(host, refused, str(error), time.monotonic() - begin)]
         return _findings(host, checks, done, time.monotonic() - begin)
 
     def _interpreter(self, variables: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Checks of services and of what they wrote into the journal: systemd units, errors, OOM kills, logins, packages."""
 
-# The probe starts faster without pathlib, and with rare imports inside the functions that need them.
-# ruff: noqa: PTH, PLC0415
+# The probe starts faster without pathlib.
+# ruff: noqa: PTH110, PTH112, PTH116
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Checks of the machine: file systems, memory, processes, clock, files."""
 
-# The probe starts faster without pathlib, and with rare imports inside the functions that need them.
-# ruff: noqa: PTH, PLC0415
+# The probe starts faster without pathlib.
+# ruff: noqa: PTH110, PTH116, PTH207, PTH208
 
 from __future__ import annotations
 

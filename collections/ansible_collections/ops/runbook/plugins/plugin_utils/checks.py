@@ -110,7 +110,11 @@ _MACHINE = {
             "mount": Option("bool", "whether a file system has to be mounted exactly there", False),
             "writable": Option("bool", "whether a read-only mount is critical", True),
         },
-        {"": Aspect((_percent("used_percent", "used"), _bytes("free_bytes", "free", falling=True)), "80%", "90%")},
+        {
+            "": Aspect(
+                (_percent("used_percent", "space used"), _bytes("free_bytes", "space free", falling=True)), "80%", "90%"
+            )
+        },
         {"used_bytes": "space in use", "free_bytes": "space that programs can get", "size_bytes": "size"},
     ),
     "inodes": CheckType(
@@ -120,7 +124,9 @@ _MACHINE = {
         {},
         {
             "": Aspect(
-                (_percent("used_percent", "used"), Quantity("free_count", "count", "free", falling=True)), "80%", "90%"
+                (_percent("used_percent", "inodes used"), Quantity("free_count", "count", "inodes free", falling=True)),
+                "80%",
+                "90%",
             )
         },
         {"used_inodes": "inodes in use", "size_inodes": "inodes in all"},
@@ -132,7 +138,9 @@ _MACHINE = {
         {},
         {
             "": Aspect(
-                (_percent("used_percent", "used"), _bytes("available_bytes", "available", falling=True)), "90%", "95%"
+                (_percent("used_percent", "memory used"), _bytes("available_bytes", "memory available", falling=True)),
+                "90%",
+                "95%",
             )
         },
         {"used_bytes": "memory not available", "available_bytes": "memory available", "size_bytes": "memory in all"},
@@ -142,7 +150,11 @@ _MACHINE = {
         "system",
         _FLAG,
         {},
-        {"": Aspect((_percent("used_percent", "used"), _bytes("free_bytes", "free", falling=True)), "50%", "80%")},
+        {
+            "": Aspect(
+                (_percent("used_percent", "swap used"), _bytes("free_bytes", "swap free", falling=True)), "50%", "80%"
+            )
+        },
         {"used_bytes": "swap in use", "size_bytes": "swap in all"},
     ),
     "load": CheckType(

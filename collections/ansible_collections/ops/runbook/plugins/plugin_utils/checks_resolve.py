@@ -70,6 +70,7 @@ def merge_layers(layers: Iterable[tuple[str, Mapping[str, Any]]]) -> tuple[dict[
                 check.enabled = True
                 check.spec = merge(check.spec, {value: True} if isinstance(value, str) else value)
             else:
+                check.enabled = False
                 errors.append(f"{describe(name, check)} is {value!r}, neither a mapping of options nor false")
     return checks, errors
 
@@ -121,7 +122,7 @@ def _limits(name: str, aspect: Aspect, given: Mapping[str, Any]) -> Iterator[dic
         if number < 0:
             raise OptionValueError(f"has a wrong threshold {prefix}{level}: {value!r} is negative")
         found[level] = (quantity, number)
-    _check_order(prefix, found)
+    _check_order(prefix, found, [level for level in found if level not in given])
     for level, (quantity, number) in found.items():
         yield {
             "level": level,
@@ -134,7 +135,7 @@ def _limits(name: str, aspect: Aspect, given: Mapping[str, Any]) -> Iterator[dic
         }
 
 
-def _check_order(prefix: str, found: Mapping[str, tuple[Quantity, float]]) -> None:
+def _check_order(prefix: str, found: Mapping[str, tuple[Quantity, float]], defaults: list[str]) -> None:
     if len(found) < len(LEVELS):
         return
     (quantity, warning), (other, critical) = found["warning"], found["critical"]
@@ -142,7 +143,10 @@ def _check_order(prefix: str, found: Mapping[str, tuple[Quantity, float]]) -> No
         return
     if (warning < critical) if quantity.falling else (warning > critical):
         order = "above" if quantity.falling else "below"
-        amounts = [format_amount(number, quantity.kind) for number in (warning, critical)]
+        amounts = [
+            format_amount(number, quantity.kind) + (" (the default)" if level in defaults else "")
+            for level, number in (("warning", warning), ("critical", critical))
+        ]
         raise OptionValueError(
             f"has {prefix}warning {amounts[0]} beyond {prefix}critical {amounts[1]}: "
             f"for {quantity.label}, the warning has to lie {order} the critical threshold"
