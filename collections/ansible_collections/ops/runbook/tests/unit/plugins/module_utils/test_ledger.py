@@ -160,13 +160,13 @@ class TestDamage:
 
     def test_nothing_is_appended_without_the_checkpoint(self, full: Ledger) -> None:
         full.head_path.unlink()
-        with pytest.raises(LedgerBrokenError, match="head.json is missing"):
+        with pytest.raises(LedgerBrokenError, match=r"head\.json is missing"):
             full.append("started", "r9", {})
 
     def test_nothing_is_appended_after_a_truncation(self, full: Ledger) -> None:
         lines = full.path.read_bytes().splitlines(keepends=True)
         full.path.write_bytes(b"".join(lines[:2]))
-        with pytest.raises(LedgerBrokenError, match="shorter.*runbook-ledger restart"):
+        with pytest.raises(LedgerBrokenError, match=r"shorter.*runbook-ledger restart"):
             full.append("started", "r9", {})
 
     def test_nothing_is_appended_after_an_edit_of_the_newest_entry(self, full: Ledger) -> None:
