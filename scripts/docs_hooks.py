@@ -27,7 +27,7 @@ MARKER = re.compile(r"^<!-- generated: (\S+)(?: (.*?))? -->$", re.MULTILINE)
 
 
 def on_startup(**_kwargs: Any) -> None:
-    """Let ``--strict`` see warnings with ``--quiet``, too, which would hide a broken link from both reader and build."""
+    """Let ``--strict`` see warnings, which ``--quiet`` would hide from the build as well as from the reader."""
     logger = logging.getLogger("mkdocs")
     logger.setLevel(min(logger.level, logging.WARNING))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,21 +90,30 @@ def _cell(value: object) -> str:
     return " ".join(str(value).split()).replace("|", "\\|")
 
 
-def _procedures(source: Source, _argument: str) -> str:
-    """Every procedure of every chapter, built or planned."""
-    parts = []
+def _built(source: Source, _argument: str) -> str:
+    """Every procedure that has a page."""
+    return rows(
+        ("Procedure", "What it does", "Kind", "Takes", "Proved by"),
+        (
+            (
+                source.link(item.name),
+                item.summary,
+                item.kind,
+                item.expected_duration,
+                ", ".join(f"`molecule/{scenario}`" for scenario in item.scenarios),
+            )
+            for item in source.catalogue.procedures
+        ),
+    )
+
+
+def _planned(source: Source, _argument: str) -> str:
+    """Every procedure that has none yet, by chapter."""
+    body: list[tuple[str, str, str]] = []
     for folder, title in source.catalogue.chapters.items():
-        built = [item for item in source.catalogue.procedures if item.chapter == folder]
         plans = [plan for plan in source.catalogue.planned if plan.name.rpartition("/")[0] == folder]
-        if not built and not plans:
-            continue
-        body: list[tuple[object, ...]] = [
-            (source.link(item.name), item.summary, item.kind, item.expected_duration, f"`{item.playbook}`")
-            for item in built
-        ]
-        body += [(plan.title, plan.summary, "planned", "", "") for plan in plans]
-        parts.append(f"**{title}**\n\n" + rows(("Procedure", "What it does", "Kind", "Takes", "Playbook"), body))
-    return "\n\n".join(parts)
+        body += [("" if number else title, plan.title, plan.summary) for number, plan in enumerate(plans)]
+    return rows(("Chapter", "Procedure", "What it will do"), body)
 
 
 def _controls(source: Source, _argument: str) -> str:
@@ -119,7 +129,7 @@ def _escalation(source: Source, _argument: str) -> str:
     return rows(
         ("Severity", "Who is told, counted from the start"),
         (
-            (name, " → ".join(f"{step['tell']} ({_readable(step['after'])})" for step in steps))
+            (name, " → ".join(f"{step['tell']} ({_after(step['after'])})" for step in steps))
             for name, steps in source.objective("escalation").items()
         ),
     )
@@ -239,7 +249,7 @@ def _description(option: Mapping[str, Any]) -> str:
     text = option.get("description", "")
     sentences = text if isinstance(text, list) else [text]
     choices = f"One of {', '.join(f'`{choice}`' for choice in option['choices'])}." if "choices" in option else ""
-    return " ".join([*sentences, choices]).strip()
+    return re.sub(r"\b[CVO]\(([^)]*)\)", r"`\1`", " ".join([*sentences, choices]).strip())
 
 
 def _inline(value: object) -> str:
@@ -252,6 +262,10 @@ def _readable(value: object) -> str:
         return str(Duration.parse(value))
     except ValueError:
         return str(value)
+
+
+def _after(text: str) -> str:
+    return "at once" if Duration.parse(text).number == 0 else _readable(text)
 
 
 #: Objective → its keys and their headings; the first is the name itself.
@@ -269,12 +283,13 @@ OBJECTIVE_COLUMNS: Mapping[str, Mapping[str, str]] = {
 }
 
 TABLES: Mapping[str, Callable[[Source, str], str]] = {
+    "built": _built,
     "check": _check,
     "common-options": _common_options,
     "controls": _controls,
     "escalation": _escalation,
     "objective": _objective,
-    "procedures": _procedures,
+    "planned": _planned,
     "schedule": _schedule,
     "variables": _variables,
 }

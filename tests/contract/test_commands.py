@@ -19,15 +19,12 @@ def test_marks(block: Block) -> None:
     assert block.mark in ("", EXAMPLE)
 
 
-@pytest.mark.xdist_group("lab")
-@pytest.mark.parametrize("block", [pytest.param(block, id=str(block)) for block in COMMANDS if not block.mark])
-def test_command(block: Block, lab: dict[str, str]) -> None:
-    """In the order of the pages, because a page's later commands read what its earlier ones wrote."""
-    environment = {**lab, "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{lab['PATH']}"}
-    result = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", block.text],
+def shell(command: str, lab: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """The command as an operator types it."""
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
         cwd=ROOT,
-        env=environment,
+        env={**lab, "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{lab['PATH']}"},
         check=False,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -35,4 +32,18 @@ def test_command(block: Block, lab: dict[str, str]) -> None:
         text=True,
         timeout=300,
     )
+
+
+@pytest.fixture(scope="module")
+def history(lab: dict[str, str]) -> dict[str, str]:
+    """The lab, with one run in the ledger that commands can list and show."""
+    result = shell("ansible-playbook playbooks/monitoring_procedures/health_checks.yml -i inventories/lab", lab)
+    assert result.returncode == 0, result.stdout
+    return lab
+
+
+@pytest.mark.xdist_group("lab")
+@pytest.mark.parametrize("block", [pytest.param(block, id=str(block)) for block in COMMANDS if not block.mark])
+def test_command(block: Block, history: dict[str, str]) -> None:
+    result = shell(block.text, history)
     assert result.returncode == 0, f"{block.text}\n{result.stdout}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import json
 import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,22 @@ def test_links_of_the_documents_at_the_top(document: str) -> None:
     targets = [target.partition("#")[0] for target in re.findall(r"\]\(([^)\s]+)\)", text) if "://" not in target]
     missing = [target for target in targets if target and not (ROOT / target).exists()]
     assert not missing
+
+
+def test_execution_environment_has_the_locked_versions(tmp_path: Path) -> None:
+    """What AWX runs is what was tested, and ansible-builder understands the description."""
+    description = (ROOT / "execution-environment.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r"^ +package_pip: (\S+==\S+)$", description, re.MULTILINE))
+    locked = set(re.findall(r"^(\S+==\S+) ", (ROOT / "requirements.lock").read_text(encoding="utf-8"), re.MULTILINE))
+    assert named
+    assert named <= locked
+    command = [
+        "ansible-builder",
+        "create",
+        "--file",
+        "execution-environment.yml",
+        "--context",
+        str(tmp_path / "context"),
+    ]
+    result = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr

@@ -79,9 +79,11 @@ def test_host_changes_one_key_and_switches_one_check_off(plan: dict[str, dict[st
     "block", [pytest.param(block, id=str(block)) for block in blocks("yaml") if "health_checks:" in block.text]
 )
 def test_example_on_a_page(block: Block) -> None:
-    """The files that the block shows, taken as layers, are checks that the sweep accepts."""
+    """The files that the block shows, laid over the role's own checks, are checks that the sweep accepts."""
+    defaults = yaml.safe_load((ROOT / "roles/health_check/defaults/main.yml").read_text(encoding="utf-8"))
+    layers = [("baseline", defaults["health_check_baseline"]), *defaults["health_check_classes"].items()]
     parts = re.split(r"^(?=health_checks:)", block.text, flags=re.MULTILINE)[1:]
-    layers = [(f"part {number}", yaml.safe_load(part)["health_checks"]) for number, part in enumerate(parts)]
+    layers += [(f"part {number}", yaml.safe_load(part)["health_checks"]) for number, part in enumerate(parts)]
     checks, errors = merge_layers(layers)
     _resolved, more = resolve_all(checks)
     assert errors + more == []

@@ -68,9 +68,11 @@ def test_index_names_every_procedure(site: Path, name: str) -> None:
 
 @pytest.mark.parametrize("procedure", [pytest.param(item, id=item.name) for item in CATALOGUE.procedures])
 def test_page_begins_with_its_facts(site: Path, procedure: catalogue.Procedure) -> None:
-    beginning = text(site / f"{procedure.name}.html").partition("Purpose")[0]
+    page = site / f"{procedure.name}.html"
+    beginning = text(page).partition("Purpose")[0]
     assert procedure.impact in beginning
     assert procedure.playbook in beginning
+    assert "<strong>Impact</strong>" in page.read_text(encoding="utf-8")
 
 
 def test_index_shows_the_objectives_of_the_template(site: Path) -> None:
@@ -131,5 +133,5 @@ def test_search_works_from_disk(site: Path) -> None:
         text=True,
         timeout=120,
     )
-    results = re.findall(r'class="md-search-result__link" href="([^"]+)"', result.stdout)
+    results = re.findall(r'href="([^"?]+)[^"]*" class="md-search-result__link"', result.stdout)
     assert any(HEALTH_CHECKS in link for link in results), results
