@@ -157,6 +157,21 @@ def _objective(source: Source, name: str) -> str:
     )
 
 
+def _list(source: Source, name: str) -> str:
+    """A table of the objectives that are a list: one row an entry, one column a key."""
+    entries = source.objective(name)
+    if not entries:
+        return "None."
+    return rows(
+        [key.capitalize() for key in entries[0]], ([_readable(item) for item in entry.values()] for entry in entries)
+    )
+
+
+def _settings(source: Source, name: str) -> str:
+    """A table of the objectives that are single values."""
+    return rows(("Setting", "Value"), ((f"`{key}`", _readable(item)) for key, item in source.objective(name).items()))
+
+
 def _check(_source: Source, name: str) -> str:
     """Options, thresholds and metrics of a check type."""
     check = CHECK_TYPES[name]
@@ -257,7 +272,9 @@ def _inline(value: object) -> str:
 
 
 def _readable(value: object) -> str:
-    """A length of time in words, anything else as it is."""
+    """A length of time in words, a list in one line, anything else as it is."""
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
     try:
         return str(Duration.parse(value))
     except ValueError:
@@ -288,8 +305,10 @@ TABLES: Mapping[str, Callable[[Source, str], str]] = {
     "common-options": _common_options,
     "controls": _controls,
     "escalation": _escalation,
+    "list": _list,
     "objective": _objective,
     "planned": _planned,
     "schedule": _schedule,
+    "settings": _settings,
     "variables": _variables,
 }
