@@ -78,9 +78,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Record the start; without a record there is no run."""
-        run = Run(playbook)
         try:
-            self._write(lambda: run.begin(self._ledger()))
+            run = self._write(lambda: self._begin(playbook))
         except LedgerError as error:
             self._stop(f"The run does not start, because it cannot be recorded: {error}", _EXIT_NOT_RECORDED)
         self._run = run
@@ -117,6 +116,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if self._run:
             self._run.collector.result(result, failed=True, ignored=bool(ignore_errors))
 
+    def v2_runner_on_skipped(self, result: Any) -> None:
+        """A task that was left out on a host."""
+        if self._run:
+            self._run.collector.skipped(result)
+
     def v2_runner_on_unreachable(self, result: Any) -> None:
         """A host that could not be reached."""
         if self._run:
@@ -146,6 +150,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         directory = Path(self.get_option("state_dir")).expanduser() / "ledger"
         return Ledger(directory, signer(Path(key).expanduser()) if key else None)
 
+    def _begin(self, playbook: Any) -> Run:
+        run = Run(playbook)
+        run.begin(self._ledger())
+        return run
+
     def _finish(self, run: Run) -> None:
         self._run = None
         try:
@@ -158,10 +167,17 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         )
 
     def _write[T](self, action: Callable[[], T]) -> T:
-        """Write without being interrupted: a signal that comes meanwhile is acted upon afterwards."""
+        """Write without being interrupted: a signal that comes meanwhile is acted upon afterwards.
+
+        Whatever goes wrong is a LedgerError, because Ansible would make a warning of anything else and go on.
+        """
         self._writing = True
         try:
             return action()
+        except LedgerError:
+            raise
+        except Exception as error:
+            raise LedgerError(f"unexpected {type(error).__name__}: {error}") from error
         finally:
             self._writing = False
             if self._deferred is not None:
@@ -209,7 +225,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if run is None:
             return
         try:
-            run.end(self._ledger(), "interrupted", reason)
+            self._write(lambda: run.end(self._ledger(), "interrupted", reason))
         except LedgerError as error:
             self._display.error(f"The interruption of run {run.record.run_id} is not recorded: {error}")
 
@@ -219,6 +235,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         if run is None or os.getpid() != self._pid:
             return
         try:
-            run.end(self._ledger(), "finished", "Ansible stopped with an error before the playbook's end")
+            reason = "Ansible stopped with an error before the playbook's end"
+            self._write(lambda: run.end(self._ledger(), "finished", reason))
         except LedgerError as error:
             self._display.error(f"The end of run {run.record.run_id} is not recorded: {error}")

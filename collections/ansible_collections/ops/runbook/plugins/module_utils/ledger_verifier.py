@@ -126,8 +126,8 @@ class _Chain:
         try:
             entry = Entry.from_line(line)
         except NotAnEntryError as error:
-            if not line.endswith(b"\n") and self.head and self.seq >= self.head.entries:
-                return Problem("unconfirmed", _TORN, number, self.seq + 1)
+            if not line.endswith(b"\n") and self.head:
+                return self._torn(number, self.head.entries)
             return Problem("edited", str(error), number, self.seq + 1)
         if not entry.intact:
             return Problem("edited", f"the content of entry {entry.seq} does not match its hash", number, entry.seq)
@@ -142,6 +142,16 @@ class _Chain:
         elif entry.kind in ("finished", "interrupted"):
             self.open.discard(entry.run_id)
         return None
+
+    def _torn(self, number: int, confirmed: int) -> Problem:
+        """The file ends in the middle of a line."""
+        if self.seq < confirmed:
+            reason = f"the file ends in the middle of entry {self.seq + 1} of {confirmed}"
+            return Problem("truncated", reason, number, self.seq + 1)
+        reason = (
+            "the last line is torn: a writer was killed in the middle of it. The next run sets it aside and notes it"
+        )
+        return Problem("unconfirmed", reason, number, self.seq + 1)
 
     def continued_by(self, entry: Entry) -> bool:
         """Whether the entry is the one that follows."""
@@ -177,15 +187,12 @@ class _Chain:
         return None
 
 
-_TORN = "the last line is torn: a writer was killed in the middle of it. The next run sets it aside and notes it"
-
-
 def _explain(path: Path, chain: _Chain, problem: Problem) -> Problem:
     """What was done, seen from what follows the first bad line.
 
     The chain knows which entry ought to stand there. If that comes later, something was put before it.
     """
-    if problem.kind == "unconfirmed":
+    if problem.kind in ("unconfirmed", "truncated"):
         return problem
     if chain.head and chain.at_checkpoint == chain.head.hash:
         reason = f"this line follows entry {chain.seq}, the newest that the checkpoint confirms, without continuing it"

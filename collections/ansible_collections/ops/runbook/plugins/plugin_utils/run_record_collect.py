@@ -39,6 +39,7 @@ class Collector:
         self._reports: list[Any] = []
         self._omitted = 0
         self._applied = False
+        self._hosts: dict[str, HostResult] = {}
         self.refusal = ""
         self.rolled_back = False
         self.unmatched: list[str] = []
@@ -51,6 +52,7 @@ class Collector:
     def result(self, result: Any, *, failed: bool = False, ignored: bool = False) -> None:
         """One task's end on one host."""
         task = result.task
+        self._count(result, failed=failed, ignored=ignored)
         if not failed and not result.is_changed() and task.action in _FACT_ACTIONS:
             return
         data = result.result
@@ -60,6 +62,22 @@ class Collector:
                 self._change(result, part)
             if failed and (part is data or part.get("failed") or part.get("unreachable")):
                 self._failure(result, part, ignored=ignored)
+
+    def skipped(self, result: Any) -> None:
+        """One task that was left out on one host."""
+        self._hosts.setdefault(result.host.get_name(), HostResult()).skipped += 1
+
+    def _count(self, result: Any, *, failed: bool, ignored: bool) -> None:
+        """Count as Ansible does, whose own statistics are only handed over at the regular end."""
+        host = self._hosts.setdefault(result.host.get_name(), HostResult())
+        if failed and result.is_unreachable():
+            host.unreachable += 1
+        elif failed and not ignored:
+            host.failed += 1
+        else:
+            host.ok += 1
+            host.ignored += ignored
+            host.changed += result.is_changed()
 
     def _part(self, part: Mapping[str, Any]) -> None:
         findings = part.get("findings")
@@ -100,8 +118,10 @@ class Collector:
         return bool(self.unmatched) and not self.matched
 
     def fill(self, record: RunRecord, stats: Any) -> None:
-        """Put everything into the record, except its end."""
-        record.hosts = {host: _host_result(stats.summarize(host)) for host in sorted(stats.processed)}
+        """Put everything into the record, except its end. There are no statistics of a run that was interrupted."""
+        if stats is not None:
+            self._hosts = {host: _host_result(stats.summarize(host)) for host in stats.processed}
+        record.hosts = dict(sorted(self._hosts.items()))
         record.changes = self._changes
         record.failures = self._failures
         record.findings = [finding for finding in self._findings.values() if finding.get("status") != "ok"]

@@ -212,9 +212,11 @@ def test_a_torn_last_line(ledger: Ledger) -> None:
     assert "next run sets it aside" in str(result)
 
 
-def test_a_torn_line_in_what_the_checkpoint_confirms_is_damage(ledger: Ledger) -> None:
+@pytest.mark.parametrize("kept", range(ENTRIES))
+def test_a_truncation_in_the_middle_of_a_line(ledger: Ledger, kept: int) -> None:
     content = lines(ledger)
-    assert found(put(ledger, [*content[:-1], content[-1][:50]])) == ("edited", ENTRIES, ENTRIES)
+    result = put(ledger, [*content[:kept], content[kept][:50]])
+    assert found(result) == ("truncated", kept + 1, kept + 1)
 
 
 def test_what_is_not_there_is_not_verified(tmp_path: Path) -> None:
