@@ -16,6 +16,7 @@ from ansible_collections.ops.runbook.plugins.module_utils.probe import (
     Result,
     UnobservableError,
     check,
+    read,
     run,
     shorten,
     size,
@@ -135,10 +136,11 @@ def _decode(path: str) -> dict[str, Any]:
     """The fields of a PEM certificate, whether it is trusted or not."""
     import ssl
 
+    read(path)
     try:
         return dict(ssl._ssl._test_decode_cert(path))  # type: ignore[attr-defined]
-    except (OSError, ssl.SSLError, ValueError) as error:
-        raise UnobservableError(f"{path}: {_reason(error)}") from error
+    except (OSError, ValueError) as error:
+        raise UnobservableError(f"{path} holds no certificate in PEM format") from error
 
 
 def _decode_bytes(der: bytes) -> dict[str, Any]:

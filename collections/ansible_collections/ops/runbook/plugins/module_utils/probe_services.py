@@ -145,25 +145,29 @@ def _syslog_time(line: str) -> float:
     return moment if moment <= time.time() + 86400 else moment - 365 * 86400
 
 
-_FAILED = re.compile(r"Failed \S+ for (?:invalid user )?(\S+) from (\S+)|Invalid user (\S+) from (\S+)")
+_FAILED = re.compile(r"Failed \S+ for (?:invalid user )?(\S+) from (\S+)")
+_SUDO_FAILED = re.compile(r"sudo\S*:\s+(\S+) : (\d+) incorrect password attempt")
+_SUDO_RAN = re.compile(r"sudo\S*:\s+(\S+) : (?:TTY=\S+ ; )?PWD=.*? ; USER=\S+ ; .*?COMMAND=(.*)")
 
 
 @check("failed_logins")
 def failed_logins(options: Options) -> Result:
-    """Refused logins over SSH, and failed passwords of sudo and su."""
-    since, sources, users, total = options["subject"], {}, {}, 0  # type: float, dict[str, int], dict[str, int], int
-    for line in _authentication_log(since, "sshd", "sshd-session", "sudo", "su", "login"):
-        match = _FAILED.search(line)
-        if match and not match.group(3):
-            user, source = match.group(1), match.group(2)
-        elif "sudo" in line and "incorrect password attempt" in line:
-            user, source = line.split(":")[-2 if " ; " not in line else 0].split()[-1], "sudo"
+    """Refused logins over SSH, and refused passwords of sudo."""
+    sources: dict[str, int] = {}
+    users: dict[str, int] = {}
+    for line in _authentication_log(options["subject"], "sshd", "sshd-session", "sudo"):
+        match, attempts, source = _FAILED.search(line), 1, ""
+        if match:
+            source = match.group(2)
         else:
-            continue
-        total += 1
-        users[user] = users.get(user, 0) + 1
-        sources[source] = sources.get(source, 0) + 1
-    result = Result(f"{plural(total, 'failed login')} in the last {span(since)}")
+            match = _SUDO_FAILED.search(line)
+            if not match:
+                continue
+            attempts, source = int(match.group(2)), "sudo"
+        users[match.group(1)] = users.get(match.group(1), 0) + attempts
+        sources[source] = sources.get(source, 0) + attempts
+    total = sum(users.values())
+    result = Result(f"{plural(total, 'failed login')} in the last {span(options['subject'])}")
     result.detail = _ranking("from", sources) + _ranking("as", users)
     result.values = {"failed_logins": total}
     result.metrics = {"failed_logins": total, "failed_login_sources": len(sources)}
@@ -172,34 +176,38 @@ def failed_logins(options: Options) -> Result:
 
 def _ranking(word: str, counts: dict[str, int]) -> str:
     ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return f"{word}: {', '.join(f'{name} ({n})' for name, n in ranked[:10])}\n" if ranked else ""
+    return f"{word}: {', '.join(f'{name} ({number})' for name, number in ranked[:10])}\n" if ranked else ""
 
 
 @check("sudo_use")
 def sudo_use(options: Options) -> Result:
-    """Commands run through sudo by people; Ansible's own are counted apart."""
-    since, people, commands, automatic = options["subject"], {}, [], 0  # type: float, dict[str, int], list[str], int
-    for line in _authentication_log(since, "sudo"):
-        match = re.search(r"(\S+) : .*?USER=(\S+) ; COMMAND=(.*)", line)
+    """Commands run through sudo by people; Ansible's own, which it marks, are counted apart."""
+    people: dict[str, int] = {}
+    commands, automatic = [], 0
+    for line in _authentication_log(options["subject"], "sudo"):
+        match = _SUDO_RAN.search(line)
         if not match:
             continue
-        if "BECOME-SUCCESS-" in match.group(3):
+        if "BECOME-SUCCESS-" in match.group(2):
             automatic += 1
             continue
         people[match.group(1)] = people.get(match.group(1), 0) + 1
-        commands.append(f"{match.group(1)}: {match.group(3)}")
+        commands.append(f"{match.group(1)}: {match.group(2)}")
     total = len(commands)
-    result = Result(f"{plural(total, 'sudo command')} by people in the last {span(since)}")
+    result = Result(f"{plural(total, 'sudo command')} by people in the last {span(options['subject'])}")
     result.detail = _ranking("by", people) + shorten(commands[::-1])
     result.values = {"sudo_commands": total}
     result.metrics = {"sudo_commands": total, "sudo_users": len(people), "automation_sudo_commands": automatic}
     return result
 
 
+REBOOT_FLAG = "/run/reboot-required"
+
+
 @check("reboot_required")
 def reboot_required(_options: Options) -> Result:
     """Whether an update waits for a reboot, and for how long."""
-    path = "/run/reboot-required"
+    path = REBOOT_FLAG
     if not os.path.exists(path):
         return Result("no reboot is required")
     age = max(0.0, time.time() - os.stat(path).st_mtime)

@@ -1,0 +1,223 @@
+"""Checks that ask programs of the system. The programs here answer as the real ones do; the lab has the real ones."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.ops.runbook.plugins.module_utils import probe
+from ansible_collections.ops.runbook.plugins.module_utils import probe_services as services
+from ansible_collections.ops.runbook.plugins.plugin_utils.checks_resolve import resolve
+
+
+def look(spec: dict[str, Any]) -> probe.Result:
+    check = resolve("x", spec)
+    return probe.CHECKS[check["type"]](check["options"])
+
+
+def faults(spec: dict[str, Any]) -> list[str]:
+    return [text for _, text in look(spec).faults]
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of programs that come before the machine's own."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    return tmp_path
+
+
+def install(folder: Path, name: str, output: str, code: int = 0) -> Path:
+    """Install a program that prints this; gives the file in which it notes its arguments."""
+    (folder / f"{name}.out").write_text(output, encoding="utf-8")
+    path, called = folder / name, folder / f"{name}.called"
+    path.write_text(f'#!/bin/sh\necho "$@" > {called}\ncat {folder}/{name}.out\nexit {code}\n', encoding="utf-8")
+    path.chmod(0o755)
+    return called
+
+
+FAILED = """cron.service loaded failed failed Regular background program processing daemon
+mnt-data.mount loaded failed failed /mnt/data
+"""
+
+
+def test_failed_units(programs: Path) -> None:
+    install(programs, "systemctl", FAILED)
+    result = look({"failed_units": True})
+    assert result.title == "2 failed units: cron.service, mnt-data.mount"
+    assert look({"failed_units": True, "ignore": ["mnt-*"]}).values == {"failed_units": 1}
+    install(programs, "systemctl", "")
+    assert look({"failed_units": True}).values == {"failed_units": 0}
+
+
+UNIT = "Id={}\nLoadState={}\nActiveState={}\nSubState={}\nResult={}\nUnitFileState={}\nNRestarts=2\n"
+
+
+@pytest.mark.parametrize(
+    ("state", "fault"),
+    [
+        (("cron.service", "loaded", "active", "running", "success", "enabled"), []),
+        (("cron.service", "loaded", "reloading", "reload", "success", "enabled"), []),
+        (("cron.service", "loaded", "inactive", "dead", "success", "enabled"), ["cron.service is inactive (dead)"]),
+        (
+            ("cron.service", "loaded", "failed", "failed", "exit-code", "enabled"),
+            ["cron.service is failed (failed: exit-code)"],
+        ),
+        (
+            ("cron.service", "loaded", "activating", "auto-restart", "exit-code", "enabled"),
+            ["cron.service is activating (auto-restart: exit-code)"],
+        ),
+        (("cron.service", "not-found", "inactive", "dead", "success", ""), ["cron.service does not exist"]),
+        (("cron.service", "loaded", "active", "running", "success", "disabled"), ["cron.service is disabled"]),
+    ],
+)
+def test_a_unit(programs: Path, state: tuple[str, ...], fault: list[str]) -> None:
+    install(programs, "systemctl", UNIT.format(*state))
+    assert faults({"unit": "cron", "enabled": True}) == fault
+
+
+def test_several_units_are_one_finding(programs: Path) -> None:
+    good = UNIT.format("a.service", "loaded", "active", "running", "success", "enabled")
+    bad = UNIT.format("b.service", "loaded", "inactive", "dead", "success", "enabled")
+    install(programs, "systemctl", f"{good}\n{bad}")
+    result = look({"unit": ["a", "b"]})
+    assert result.faults == [("critical", "b.service is inactive (dead)")]
+    assert result.metrics == {"units": 2, "faulty_units": 1, "restarts": 4}
+
+
+def test_a_host_without_systemd_is_unobservable(programs: Path) -> None:
+    install(programs, "systemctl", "System has not been booted with systemd", code=1)
+    with pytest.raises(probe.UnobservableError, match="systemctl ended with 1: System has not been booted"):
+        look({"failed_units": True})
+
+
+def test_oom_kills(programs: Path) -> None:
+    line = "2026-01-01T00:00:00+0000 kernel: Out of memory: Killed process 42 (api) total-vm:1kB\n"
+    called = install(programs, "journalctl", line * 2)
+    result = look({"oom_kills": "24h"})
+    assert result.title == "2 OOM kills in the last 24 h: api"
+    assert "--since=@" in called.read_text(encoding="utf-8")
+    look({"oom_kills": True})
+    assert "--boot" in called.read_text(encoding="utf-8")
+    install(programs, "journalctl", "", code=1)  # what journalctl --grep does if nothing matches
+    assert look({"oom_kills": "24h"}).values == {"oom_kills": 0}
+
+
+def test_journal_errors_are_counted_by_hour_without_the_ignored(programs: Path) -> None:
+    lines = [f"2026-01-01T00:00:0{n}+0000 api[{n}]: broken pipe" for n in range(4)]
+    lines.append("2026-01-01T00:00:09+0000 kernel: usb 1-1 gone")
+    install(programs, "journalctl", "\n".join(lines))
+    result = look({"journal_errors": "2h", "ignore": ["^kernel: usb"]})
+    assert result.values == {"errors_per_hour": 2}
+    assert result.detail == "4x api: broken pipe"
+
+
+# ruff: noqa: E501
+AUTHENTICATION = """\
+2026-01-01T00:00:01+0000 sshd[1]: Invalid user admin from 192.0.2.1 port 1
+2026-01-01T00:00:02+0000 sshd[1]: Failed password for invalid user admin from 192.0.2.1 port 1 ssh2
+2026-01-01T00:00:03+0000 sshd[2]: Failed password for root from 192.0.2.2 port 1 ssh2
+2026-01-01T00:00:04+0000 sshd[3]: Accepted publickey for ops from 192.0.2.3 port 1 ssh2
+2026-01-01T00:00:05+0000 sudo[4]:     eve : 3 incorrect password attempts ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/ls
+2026-01-01T00:00:06+0000 sudo[5]:      ops : PWD=/home/ops ; USER=root ; COMMAND=/bin/sh -c 'echo BECOME-SUCCESS-abc ; python3'
+2026-01-01T00:00:07+0000 sudo[6]:     eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/cat /etc/shadow
+2026-01-01T00:00:08+0000 sudo[6]: pam_unix(sudo:session): session opened for user root(uid=0) by eve(uid=1000)
+"""
+
+
+def test_failed_logins(programs: Path) -> None:
+    install(programs, "journalctl", AUTHENTICATION)
+    result = look({"failed_logins": "24h"})
+    assert result.metrics == {"failed_logins": 5, "failed_login_sources": 3}
+    assert result.detail.splitlines() == [
+        "from: sudo (3), 192.0.2.1 (1), 192.0.2.2 (1)",
+        "as: eve (3), admin (1), root (1)",
+    ]
+
+
+def test_sudo_use_of_people_and_of_automation(programs: Path) -> None:
+    install(programs, "journalctl", AUTHENTICATION)
+    result = look({"sudo_use": "24h"})
+    assert result.metrics == {"sudo_commands": 1, "sudo_users": 1, "automation_sudo_commands": 1}
+    assert result.detail == "by: eve (1)\neve: /usr/bin/cat /etc/shadow"
+
+
+def test_reboot_required(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    flag = tmp_path / "reboot-required"
+    monkeypatch.setattr(services, "REBOOT_FLAG", str(flag))
+    assert look({"reboot_required": True}).values == {}
+    flag.touch()
+    Path(f"{flag}.pkgs").write_text("linux-image-amd64\nlibc6\nlibc6\n", encoding="ascii")
+    os.utime(flag, (time.time() - 7200, time.time() - 7200))
+    result = look({"reboot_required": True})
+    assert 7200 <= result.values["waiting"] < 7300
+    assert result.detail == "for libc6, linux-image-amd64"
+
+
+UPGRADE = """\
+Inst libssl3 [3.0.11-1] (3.0.15-1 Debian-Security:12/oldstable-security [amd64])
+Inst tzdata [2024a-0] (2025b-0 Debian:12.11/oldstable, Debian:12-updates/oldstable-updates [all])
+Inst libfoo (1.0 Ubuntu:24.04/noble-security [amd64]) []
+Conf libssl3 (3.0.15-1 Debian-Security:12/oldstable-security [amd64])
+"""
+
+
+def test_security_updates(programs: Path) -> None:
+    called = install(programs, "apt-get", UPGRADE)
+    result = look({"security_updates": True})
+    assert result.values["security_updates"] == 2
+    assert result.metrics["updates"] == 3
+    assert result.detail.startswith("libssl3 3.0.15-1\nlibfoo 1.0\npackage lists are ")
+    assert "-oDir::Cache::pkgcache=" in called.read_text(encoding="utf-8")
+
+
+def psql(folder: Path, output: str, code: int = 0) -> Path:
+    """Install a psql, and a runuser that runs it."""
+    called = install(folder, "psql", output, code)
+    runuser = folder / "runuser"
+    runuser.write_text('#!/bin/sh\nshift 3\nexec "$@"\n', encoding="ascii")
+    runuser.chmod(0o755)
+    return called
+
+
+def test_a_database_that_does_not_answer(programs: Path) -> None:
+    path = programs / "psql"
+    psql(programs, "")
+    path.write_text("#!/bin/sh\necho 'psql: error: connection refused' >&2\nexit 2\n", encoding="ascii")
+    assert faults({"postgresql": True}) == ["PostgreSQL does not answer: psql: error: connection refused"]
+    for kind in ("replication", "wal_archive"):
+        with pytest.raises(probe.UnobservableError, match="connection refused"):
+            look({kind: True})
+
+
+PRIMARY = """{"standby": false, "standbys": [{"name": "db2", "state": "streaming", "bytes": 2048, "seconds": 0.5}],
+ "slots": [{"name": "db3", "active": false, "bytes": 1048576}], "receiver": null, "behind": null, "silent": 0}"""
+
+
+def test_a_primary_judges_the_link(programs: Path) -> None:
+    psql(programs, PRIMARY)
+    result = look({"replication": True})
+    assert result.faults == []
+    assert result.values == {"lag_bytes": 2048, "lag": 0.5, "retained_bytes": 1048576}
+    assert "slot db3 is not in use and keeps 1.0 MiB" in result.detail
+    assert faults({"replication": True, "standbys": 2}) == ["1 of 2 standby servers connected"]
+    assert faults({"replication": True, "role": "standby"}) == ["PostgreSQL is a primary, not a standby"]
+
+
+def test_a_standby_leaves_the_link_to_the_primary(programs: Path) -> None:
+    psql(programs, '{"standby": true, "standbys": [], "slots": [], "receiver": null, "behind": 10, "silent": 3}')
+    result = look({"replication": True})
+    assert (result.faults, result.values) == ([], {})
+    assert result.title == "standby, not connected to a primary"
+
+
+def test_the_archive(programs: Path) -> None:
+    row = '{"mode": "on", "standby": false, "ready": 7, "oldest": 90, "last": "0A", "age": 60, "failed": 3, "failing": %s,'
+    row += ' "failure": "0B"}'
+    psql(programs, row % "false")
+    result = look({"wal_archive": True})
+    assert (result.faults, result.values) == ([], {"backlog": 7, "waiting": 90, "archive_age": 60})
+    psql(programs, row % "true")
+    assert faults({"wal_archive": True}) == ["archiving 0B failed, and nothing was archived since"]
