@@ -8,9 +8,9 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
-from ansible_collections.ops.runbook.plugins.module_utils.finding import STATUSES, Finding, at_least, worst_first
+from ansible_collections.ops.runbook.plugins.module_utils.finding import STATUSES, Finding, at_least
 from ansible_collections.ops.runbook.plugins.plugin_utils.render_console import one_line
-from ansible_collections.ops.runbook.plugins.plugin_utils.reports import ReportError, parse_findings
+from ansible_collections.ops.runbook.plugins.plugin_utils.reports import ReportError, parse_findings, reading_order
 
 NEVER = "never"
 CHOICES = (*STATUSES[1:], NEVER)
@@ -55,7 +55,7 @@ def judge(findings: Sequence[Finding], fail_on: str) -> str:
     if not findings:
         # What nobody looked at is unknown.
         return "" if fail_on == "critical" else "No check ran: nothing is known about the platform."
-    bad = worst_first(at_least(findings, fail_on))
+    bad = reading_order(at_least(findings, fail_on))
     if not bad:
         return ""
     many = len(bad) != 1

@@ -234,7 +234,7 @@ def _growing(finding: Finding, past: list[Point], time: float, limits: Limits) -
         growth_bytes_per_day=growth,
         days_left=days_left,
         note=_note(points, growth, left),
-        points=points,
+        points=tuple(points),
         remedy=finding.remedy,
     )
 

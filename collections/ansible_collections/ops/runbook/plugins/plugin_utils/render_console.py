@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding, worst_first
+from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
 from ansible_collections.ops.runbook.plugins.plugin_utils.render_text import moment, value
-from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report
+from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report, reading_order
 
 NARROWEST, WIDEST = 79, 120
 #: More rows than fit a few screens are read in the HTML report.
@@ -38,7 +38,7 @@ def render(report: Report, width: int, path: str = "") -> list[Line]:
     """The report as lines no longer than the width, which is held between 79 and 120 columns."""
     width = min(max(width, NARROWEST), WIDEST)
     lines = [Line(""), *_wrapped(f"{_plain(report.title or report.procedure)} · {moment(report.time)}", width)]
-    attention = worst_first(finding for finding in report.findings if finding.status != "ok")
+    attention = reading_order(finding for finding in report.findings if finding.status != "ok")
     lines += _table(attention[:MOST_ROWS], width)
     if len(attention) > MOST_ROWS:
         lines.append(Line(f"and {len(attention) - MOST_ROWS} more, in the report"))

@@ -13,17 +13,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from ansible_collections.ops.runbook.plugins.module_utils.finding import STATUSES, Finding, worst_first
+from ansible_collections.ops.runbook.plugins.module_utils.finding import STATUSES, Finding
 from ansible_collections.ops.runbook.plugins.plugin_utils import render_pictures, render_text
 from ansible_collections.ops.runbook.plugins.plugin_utils.outlook import TYPE as OUTLOOK
 from ansible_collections.ops.runbook.plugins.plugin_utils.outlook import Changes, Forecast
-from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report, natural, parse_time
+from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report, natural, parse_time, reading_order
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 _FOLDER = Path(__file__).parent
-#: Findings shown in full at the top; the others are in the list of all findings.
-_MOST_ATTENTION = 12
+#: With more findings than this at the top, those of one check share a card.
+_MOST_SINGLE = 10
+#: Cards at the top; what has none is in the list of all findings.
+_MOST_CARDS = 16
 #: Rows of the outlook that are shown at once; the others unfold.
 _MOST_FORECASTS = 15
 #: With more checks than this the status board has a column for each check type instead.
@@ -96,16 +98,18 @@ class Access:
 def render(report: Report, pages: Pages, files: Iterable[str] = ()) -> str:
     """The report as a page; ``files`` are the names of the report's other files beside it."""
     # Numbers follow the order in which the list is read, so the page's links and its rows agree.
-    items = [Item(n, f, pages.link(f.remedy)) for n, f in enumerate(worst_first(report.findings), start=1)]
+    items = [Item(n, f, pages.link(f.remedy)) for n, f in enumerate(reading_order(report.findings), start=1)]
     attention = [item for item in items if item.finding.status != "ok"]
+    cards = _cards(attention)
     columns, rows = _board(report, items)
     made = [Forecast.from_dict(entry) for entry in report.sections.get("forecasts", ())]
     changes = Changes.from_dict(report.sections["changes"]) if "changes" in report.sections else None
     return _template().render(
         report=report,
         items=items,
-        attention=attention[:_MOST_ATTENTION],
-        unshown=len(attention[_MOST_ATTENTION:]),
+        attention=len(attention),
+        cards=cards[:_MOST_CARDS],
+        unshown=sum(len(card) for card in cards[_MOST_CARDS:]),
         columns=columns,
         rows=rows,
         pictures=render_pictures.pictures(report.findings, made),
@@ -121,6 +125,16 @@ def render(report: Report, pages: Pages, files: Iterable[str] = ()) -> str:
         files=list(files),
         **_assets(),
     )
+
+
+def _cards(attention: Sequence[Item]) -> list[list[Item]]:
+    """One finding a card while they are few; else one check and status, so that one cause is one card."""
+    if len(attention) <= _MOST_SINGLE:
+        return [[item] for item in attention]
+    cards: dict[tuple[str, str], list[Item]] = {}
+    for item in attention:
+        cards.setdefault((item.finding.status, item.finding.check), []).append(item)
+    return sorted(cards.values(), key=lambda card: (-STATUSES.index(card[0].finding.status), -len(card)))
 
 
 def _board(report: Report, items: Iterable[Item]) -> tuple[list[str], list[Row]]:

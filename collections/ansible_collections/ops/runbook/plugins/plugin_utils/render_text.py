@@ -66,7 +66,7 @@ def days(count: float | None) -> str:
         return "less than a day"
     if count > 730:  # noqa: PLR2004
         return "over 2 years"
-    whole = int(count)
+    whole = int(count + 0.01)  # 6.999 is seven
     return "1 day" if whole == 1 else f"{whole} days"
 
 

@@ -137,6 +137,11 @@ def natural(text: str) -> list[tuple[int, int, str]]:
     return [(1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts]
 
 
+def reading_order(findings: Iterable[Finding]) -> list[Finding]:
+    """Worst first, then hosts in natural order, then checks."""
+    return sorted(findings, key=lambda f: (-STATUSES.index(f.status), natural(f.host), f.check))
+
+
 @dataclass(frozen=True)
 class Entry:
     """One report in the store, known by its folder's name and not yet read."""

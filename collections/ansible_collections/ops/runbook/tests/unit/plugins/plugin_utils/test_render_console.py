@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
+from ansible_collections.ops.runbook.plugins.plugin_utils.render_console import one_line, render
+from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report
+
+PAGE = "monitoring-procedures/health-checks"
+FULL = Finding(
+    "root filesystem",
+    "db1",
+    "critical",
+    "/ is 97 % full",
+    97.0,
+    "used below 80 %",
+    "%",
+    "largest: /srv",
+    f"{PAGE}#disk",
+)
+SLOW = Finding("evidence-api ready", "app1", "warning", "answers in 312 ms", 0.312, "time to answer below 250 ms", "s")
+FINE = Finding("clock", "app1", "ok")
+REPORT = Report(
+    "monitoring_procedures/health_checks", "r", datetime(2026, 11, 23, 7, 30, tzinfo=UTC), (FINE, SLOW, FULL)
+)
+
+
+def text(report: Report, width: int = 100, path: str = "") -> str:
+    return "\n".join(line.text for line in render(report, width, path))
+
+
+def test_table_reads_worst_first_in_aligned_columns() -> None:
+    lines = text(REPORT, path="report.html").splitlines()
+    assert lines[3:] == [
+        "STATUS    HOST  CHECK               OBSERVED  EXPECTED",
+        "critical  db1   root filesystem     97 %      used below 80 %",
+        "          / is 97 % full",
+        "          largest: /srv",
+        "          → monitoring-procedures/health-checks#disk",
+        "warning   app1  evidence-api ready  312 ms    time to answer below 250 ms",
+        "          answers in 312 ms",
+        "",
+        "1 critical · 1 warning · 1 ok on 2 hosts",
+        "Report: report.html",
+    ]
+
+
+def test_rows_have_the_tone_of_their_status() -> None:
+    tones = {line.text.split()[0]: line.tone for line in render(REPORT, 100) if line.tone}
+    assert tones == {"critical": "critical", "warning": "warning", "1": "critical"}
+
+
+def test_when_all_is_well_there_is_no_table() -> None:
+    lines = text(replace(REPORT, findings=(FINE, replace(FINE, host="app2")))).splitlines()
+    assert lines[2:] == ["", "2 ok on 2 hosts"][-len(lines[2:]) :]
+    assert lines[-1] == "2 ok on 2 hosts"
+    assert "STATUS" not in "".join(lines)
+
+
+def test_no_finding_is_not_well() -> None:
+    (line,) = [line for line in render(replace(REPORT, findings=()), 100) if line.tone]
+    assert (line.text, line.tone) == ("No check ran: nothing is known about the platform.", "unknown")
+
+
+@pytest.mark.parametrize("width", [40, 79, 100, 120, 300])
+def test_nothing_is_wider_than_the_terminal(width: int) -> None:
+    long = "an-unusually-long-name-without-any-space" * 4
+    finding = Finding(long, long, "critical", f"{long} {long}", long, long, "", f"{long}\n{long}", PAGE)
+    widest = max(len(line.text) for line in render(replace(REPORT, findings=(finding, FULL, SLOW)), width))
+    assert widest <= min(max(width, 79), 120)
+
+
+def test_long_text_is_wrapped_and_not_lost() -> None:
+    finding = replace(SLOW, check="evidence-api answers on the internal network of the second site")
+    table = text(replace(REPORT, findings=(finding,)), width=79)
+    words = [word for line in table.splitlines() for word in line.split()]
+    assert all(word in words for word in finding.check.split())
+
+
+def test_many_findings_end_in_a_pointer_to_the_report() -> None:
+    many = tuple(replace(FULL, host=f"node{number}") for number in range(100))
+    table = text(replace(REPORT, findings=many))
+    assert table.count("root filesystem") == 60
+    assert "and 40 more, in the report" in table
+    assert "100 critical" in table
+
+
+def test_findings_do_not_steer_the_terminal() -> None:
+    """Details quote logs, and logs quote strangers."""
+    evil = replace(FULL, title="\x1b[2J\x1b]0;taken\x07full", detail="\x9b31mred\r\nok", check="a\x1bb", host="\x08h")
+    shown = text(replace(REPORT, findings=(evil,))) + one_line(evil)
+    assert not [letter for letter in shown if (letter < " " and letter != "\n") or "\x7f" <= letter <= "\x9f"]
+
+
+def test_one_line_says_what_where_and_what_to_do() -> None:
+    said = one_line(FULL)
+    assert said == "critical: root filesystem on db1 - / is 97 % full (see monitoring-procedures/health-checks#disk)"
