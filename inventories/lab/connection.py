@@ -29,7 +29,7 @@ def connection(folder: Path, port: int) -> dict[str, Any]:
 
 def absent(reason: str) -> dict[str, Any]:
     """Connection variables that fail with the reason as soon as somebody connects."""
-    return {"ansible_host": "{{ undef(hint=%s) }}" % json.dumps(reason)}
+    return {"ansible_host": "{{ undef(hint=" + json.dumps(reason) + ") }}"}
 
 
 def inventory(labs: Path, name: str) -> dict[str, Any]:

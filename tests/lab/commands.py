@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import time
 
+from tests.lab import deployment, golden
 from tests.lab import hosts as lab_hosts
 from tests.lab import images as lab_images
 from tests.lab.podman import LabError, podman
@@ -14,8 +13,8 @@ from tests.lab.state import LABS, Lab, locked
 
 def up(lab: Lab, release: str, source: str, hosts: list[str], *, fresh: bool) -> None:
     """Have exactly these hosts running, started from the source, and record where they are."""
-    started = time.monotonic()
     wanted = image_names(release, source, hosts)
+    started = time.monotonic()
     with locked(lab.name):
         ids = lab_images.image_ids()
         image_of = {host: ids[name] for host, name in wanted.items()}
@@ -28,6 +27,12 @@ def up(lab: Lab, release: str, source: str, hosts: list[str], *, fresh: bool) ->
         missing = {host: wanted[host] for host in wanted if host not in good}
         if missing:
             ports |= lab_hosts.start(lab, missing)
+        if source == "golden":
+            deployment.adopt(lab, lab_images.golden_secrets(release), release)
+        else:
+            deployment.prepare(lab, release)
+        if source == "golden" and set(lab_images.PLATFORM_HOSTS) <= set(wanted):
+            lab_hosts.eventually(lambda: lab_hosts.serves(lab, ports["proxy1"]), "an answer of evidence-api")
         lab.write(lab_hosts.recorded(lab, release, source, ports, image_of))
     print(f"Lab {lab.name}: {len(ports)} hosts up, {len(missing)} of them new ({time.monotonic() - started:.1f} s)")
 
@@ -36,24 +41,32 @@ def image_names(release: str, source: str, hosts: list[str]) -> dict[str, str]:
     """Host → image; builds what is missing."""
     if source == "bare":
         return dict.fromkeys(hosts, lab_images.ensure_bare(release))
-    golden = lab_images.golden_images(release)
-    if unknown := [host for host in hosts if host not in golden]:
+    known = lab_images.golden_images(release)
+    if unknown := [host for host in hosts if host not in known]:
         raise LabError(f"no golden image for {', '.join(unknown)}: use --from bare")
-    return {host: golden[host] for host in hosts}
+    golden.ensure(release)
+    return {host: known[host] for host in hosts}
 
 
 def down(lab: Lab) -> None:
     """Remove everything that `up` made."""
     with locked(lab.name):
-        lab_hosts.remove(lab, lab_hosts.containers(lab))
-        podman("network", "rm", "--force", lab.network, check=False)
-        lab.forget()
+        remove(lab)
     print(f"Lab {lab.name} is gone")
+
+
+def remove(lab: Lab) -> None:
+    """Remove containers, network and folder."""
+    lab_hosts.remove(lab, lab_hosts.containers(lab))
+    podman("network", "rm", "--force", lab.network, check=False)
+    lab.forget()
 
 
 def images(release: str) -> None:
     """Build the images that are missing."""
-    print(lab_images.ensure_bare(release))
+    started = time.monotonic()
+    golden.ensure(release)
+    print(f"The images of {release} are there ({time.monotonic() - started:.1f} s)")
 
 
 def status(name: str | None) -> None:

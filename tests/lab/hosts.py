@@ -57,6 +57,12 @@ def answers(lab: Lab, port: int) -> bool:
     )
 
 
+def serves(lab: Lab, proxy_port: int) -> bool:
+    """Whether evidence-api answers through the proxy and reaches its database."""
+    command = ssh_command(lab, proxy_port, "curl", "-sSf", "-m", "5", "https://proxy1/readyz")
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
 def eventually(condition: Callable[[], bool], what: str, seconds: float = START_TIMEOUT) -> None:
     """Wait until the condition holds, or raise LabError."""
     deadline = time.monotonic() + seconds

@@ -89,7 +89,7 @@ def build_bare(suite: str, name: str) -> None:
         unpacked = subprocess.Popen(bootstrap, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=False)
     except FileNotFoundError:
         raise LabError("mmdebstrap is not installed: run `make setup`") from None
-    assert unpacked.stdout is not None  # noqa: S101 - for the type checker
+    assert unpacked.stdout is not None
     changes = ["STOPSIGNAL SIGRTMIN+3", 'CMD ["/sbin/init"]', f"LABEL {LABEL}={ROOT}"]
     options = [word for change in changes for word in ("--change", change)]
     draft = f"{name}-draft"
