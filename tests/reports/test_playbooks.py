@@ -193,7 +193,7 @@ def test_next_round_compares_and_foresees(round_: Controller) -> None:
     assert (forecast.check, forecast.host) == ("filesystem outlook: root filesystem", "app1")
     assert forecast.status == "warning"
     assert forecast.observed == pytest.approx(20, abs=1)
-    assert "filesystem outlook: root filesystem" in result.stdout
+    assert "root filesystem on app1 is full in" in result.stdout
 
 
 def test_limited_round_keeps_to_its_hosts(round_: Controller) -> None:
