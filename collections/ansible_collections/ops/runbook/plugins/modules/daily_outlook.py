@@ -42,7 +42,7 @@ options:
     description: How many days of reports a trend is drawn through.
     type: float
     default: 30
-author: The ops.runbook authors
+author: The ops.runbook authors (@ops-runbook)
 """
 
 EXAMPLES = r"""

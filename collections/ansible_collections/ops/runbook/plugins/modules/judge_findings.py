@@ -26,7 +26,7 @@ options:
     description: Path of the report, which the message names.
     type: str
     default: ''
-author: The ops.runbook authors
+author: The ops.runbook authors (@ops-runbook)
 """
 
 EXAMPLES = r"""

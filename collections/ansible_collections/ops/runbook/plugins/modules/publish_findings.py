@@ -54,7 +54,7 @@ options:
   textfile_directory:
     description: Folder of node_exporter's textfile collector, which gets a copy of C(findings.prom).
     type: path
-author: The ops.runbook authors
+author: The ops.runbook authors (@ops-runbook)
 """
 
 EXAMPLES = r"""

@@ -108,7 +108,7 @@ def _used_percent(finding: Finding) -> float:
 
 def _bar(finding: Finding, drawn: render_svg.Bar, text: str) -> Line:
     label = f"{finding.check} on {finding.host}: {text}"
-    return Line(finding.host, finding.check, finding.status, text, finding.expected, render_svg.bar(drawn, label))
+    return Line(finding.host, finding.check, finding.status, text, finding.expected, render_svg.draw_bar(drawn, label))
 
 
 def _is_worth_a_line(forecast: Forecast) -> bool:
@@ -123,7 +123,7 @@ def _growth(forecast: Forecast) -> Line:
     text = f"now {render_text.size(forecast.points[-1][1])}" if left is None else f"full in {render_text.days(left)}"
     note = f"+{render_text.size(growing)} a day"
     label = f"{forecast.check} on {forecast.host}: {text}"
-    drawn = render_svg.growth(forecast.points, growing, forecast.size_bytes, forecast.status, label)
+    drawn = render_svg.draw_growth(forecast.points, growing, forecast.size_bytes, forecast.status, label)
     return Line(forecast.host, forecast.check, forecast.status, text, note, drawn)
 
 

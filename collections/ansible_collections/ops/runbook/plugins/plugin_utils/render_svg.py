@@ -28,7 +28,7 @@ class Bar:
     critical: float | None = None
 
 
-def bar(shown: Bar, label: str) -> Markup:
+def draw_bar(shown: Bar, label: str) -> Markup:
     """The bar as SVG that takes the width of its place."""
     marks = Markup("").join(
         _mark(limit / shown.full * 100, kind)
@@ -46,7 +46,7 @@ def _mark(percent: float, kind: str) -> Markup:
     return Markup('<line class="mark {0}" x1="{1:.1f}%" x2="{1:.1f}%" y1="0" y2="14"/>').format(kind, percent)
 
 
-def growth(
+def draw_growth(
     points: Sequence[tuple[float, float]], per_day: float | None, size: float | None, status: str, label: str
 ) -> Markup:
     """A line of what was in use, with its trend drawn on to the right edge; the upper edge is full."""
