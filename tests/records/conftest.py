@@ -128,11 +128,39 @@ class Project:
         return "\n".join(f"{path}\n{path.read_bytes().decode('utf-8', 'replace')}" for path in files)
 
 
-@pytest.fixture
-def project(tmp_path: Path) -> Project:
+#: An action whose result is its arguments.
+ANSWER = """
+from ansible.plugins.action import ActionBase
+
+class ActionModule(ActionBase):
+    _requires_connection = False
+
+    def run(self, tmp=None, task_vars=None):
+        return {**super().run(tmp, task_vars), **self._task.args}
+"""
+
+
+def make_project(directory: Path) -> Project:
     environment = {key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)}
-    environment.update(ANSIBLE_HOME=str(tmp_path / "home"), ANSIBLE_LOCAL_TEMP=str(tmp_path / "tmp"))
-    project = Project(tmp_path / "project", environment)
+    environment.update(ANSIBLE_HOME=str(directory / "home"), ANSIBLE_LOCAL_TEMP=str(directory / "tmp"))
+    project = Project(directory / "project", environment)
     project.write("ansible.cfg", CONFIG.format(collections=ROOT / "collections", python=sys.executable))
     project.write("inventory/hosts.yml", INVENTORY)
     return project
+
+
+def with_answer(project: Project) -> Project:
+    project.write("playbooks/action_plugins/answer.py", ANSWER)
+    project.write("playbooks/library/answer.py", "")
+    return project
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Project:
+    return make_project(tmp_path)
+
+
+@pytest.fixture
+def answers(project: Project) -> Project:
+    """A project whose task `answer` returns its arguments as its result."""
+    return with_answer(project)

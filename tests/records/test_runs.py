@@ -118,6 +118,21 @@ def test_a_failure_is_recorded_with_its_message(project: Project) -> None:
     assert record["hosts"]["app2"]["failed"] == 1
 
 
+def test_of_a_loop_the_failed_items_are_recorded(project: Project) -> None:
+    path = project.playbook(
+        """
+- name: Try each
+  ansible.builtin.command: "{{ item }}"
+  changed_when: false
+  loop: ["true", "false", "true"]
+- name: Never
+  ansible.builtin.debug: {msg: never}
+"""
+    )
+    project.run(path, "--limit", "app1", code=2)
+    assert [failure["item"] for failure in project.record()["failures"]] == ["false"]
+
+
 def test_an_unreachable_host_fails_the_run(project: Project) -> None:
     project.write("inventory/lost.yml", "lost:\n  hosts:\n    lost1: {ansible_connection: ssh, ansible_port: 1}\n")
     path = project.playbook("- name: Look\n  ansible.builtin.ping:\n", hosts="lost1")
@@ -145,25 +160,6 @@ def test_a_rescued_failure_does_not_fail_the_run(project: Project) -> None:
     assert record["outcome"] == "succeeded"
     assert record["hosts"]["app1"]["rescued"] == 1
     assert len(record["failures"]) == 2
-
-
-PLUGIN = """
-from ansible.plugins.action import ActionBase
-
-class ActionModule(ActionBase):
-    _requires_connection = False
-
-    def run(self, tmp=None, task_vars=None):
-        return {**super().run(tmp, task_vars), **self._task.args}
-"""
-
-
-@pytest.fixture
-def answers(project: Project) -> Project:
-    """A project whose task `answer` returns its arguments as its result."""
-    project.write("playbooks/action_plugins/answer.py", PLUGIN)
-    project.write("playbooks/library/answer.py", "")
-    return project
 
 
 def test_a_refusal_is_no_failure(answers: Project) -> None:
@@ -268,7 +264,7 @@ def test_an_error_of_the_playbook_itself_is_a_failure(project: Project) -> None:
     path = project.playbook(OK)
     with (project.root / path).open("a") as file:
         file.write('- name: Second\n  hosts: platform\n  serial: "{{ not_defined }}"\n  tasks: []\n')
-    output = project.run(path, code=1)
+    output = project.run(path, code=4)
     assert "not_defined" in output
     assert project.kinds() == ["started", "finished"]
     record = project.record()

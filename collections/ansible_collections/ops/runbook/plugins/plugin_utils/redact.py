@@ -103,6 +103,9 @@ def _forms(value: str) -> set[str]:
         value,
         _inside_json(value),
         json.dumps(value)[1:-1],
+        # JSON inside of JSON, as the output of a program that prints it.
+        _inside_json(_inside_json(value)),
+        json.dumps(json.dumps(value)[1:-1])[1:-1],
         shlex.quote(value).strip("'"),
         value.replace("'", "''"),
         quote(value, safe="", errors="replace"),

@@ -60,7 +60,7 @@ class Collector:
             self._part(part)
             if part.get("changed"):
                 self._change(result, part)
-            if failed and (part is data or part.get("failed") or part.get("unreachable")):
+            if failed and (part is data or _has_failed(part)):
                 self._failure(result, part, ignored=ignored)
 
     def skipped(self, result: Any) -> None:
@@ -175,6 +175,13 @@ def _parts(data: Mapping[str, Any], *, looped: bool) -> Iterator[Mapping[str, An
         yield from (part for part in results if isinstance(part, Mapping))
     else:
         yield data
+
+
+def _has_failed(part: Mapping[str, Any]) -> bool:
+    """Whether a loop's item failed; Ansible does not pass its flag on to callbacks."""
+    if part.get("failed_when_result") is not None:
+        return bool(part["failed_when_result"])
+    return bool(part.get("exception") or part.get("unreachable") or part.get("rc"))
 
 
 def _event(result: Any, part: Mapping[str, Any]) -> TaskEvent:
