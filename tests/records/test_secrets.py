@@ -233,3 +233,37 @@ def test_secrets_do_not_survive_an_interruption(tmp_path: Path) -> None:
     assert project.record()["changes"][0]["task"] == "Change"
     assert "[secret]" in project.everything_written()
     assert "swordfish" not in project.everything_written()
+
+
+def test_a_vault_that_this_run_cannot_open_does_not_stop_it(project: Project) -> None:
+    project.write("inventory/production.yml", "production:\n  hosts:\n    db9:\n")
+    project.write("inventory/group_vars/production.yml", vault_file("production_value: in-production"))
+    path = project.playbook('- name: Change\n  ansible.builtin.file: {path: "{{ playbook_dir }}/x", state: touch}\n')
+    project.run(path, "-e", "size=3")
+    assert project.record()["outcome"] == "succeeded"
+    assert project.record()["changes"]
+
+
+def test_a_file_of_variables_whose_name_depends_on_the_host(project: Project) -> None:
+    project.write("playbooks/app1.yml", "service_password: of-app-number-one\n")
+    path = project.write(
+        "playbooks/test.yml",
+        """
+- name: Test
+  hosts: app1
+  gather_facts: false
+  vars_files: ["{{ inventory_hostname }}.yml"]
+  tasks:
+    - name: Fail
+      ansible.builtin.fail: {msg: "it says {{ service_password }}"}
+""",
+    )
+    project.run(str(path), code=2)
+    assert project.record()["failures"][0]["message"] == "it says [secret]"
+
+
+def test_variables_of_another_host_are_secret_too(project: Project) -> None:
+    project.write("inventory/host_vars/app2.yml", "service_password: of-app-number-two\n")
+    fail = "- name: Fail\n  ansible.builtin.fail: {msg: \"it says {{ hostvars['app2'].service_password }}\"}\n"
+    project.run(project.playbook(fail), "--limit", "app1", code=2)
+    assert project.record()["failures"][0]["message"] == "it says [secret]"

@@ -14,7 +14,12 @@ from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import He
 from ansible_collections.ops.runbook.plugins.module_utils.run_record import Process, RunRecord, orphans
 from ansible_collections.ops.runbook.plugins.plugin_utils import run_record_context as found
 from ansible_collections.ops.runbook.plugins.plugin_utils.redact import Redactor
-from ansible_collections.ops.runbook.plugins.plugin_utils.run_record_collect import Collector, outcome, redacted
+from ansible_collections.ops.runbook.plugins.plugin_utils.run_record_collect import (
+    Collector,
+    may_hold_secrets,
+    outcome,
+    redacted,
+)
 from ansible_collections.ops.runbook.plugins.plugin_utils.run_record_secrets import SecretFinder
 
 #: Exit code of a run that was refused because no host matched: that of a failed task.
@@ -65,8 +70,7 @@ class Run:
     def begin(self, ledger: Ledger) -> None:
         """Append the interruptions of runs that nobody ended, and the start of this one."""
         body = self.record.start()
-        # Nothing else of the start is free text, and finding the secrets takes time.
-        if self.record.extra_vars:
+        if may_hold_secrets(self.record):
             body = self._redactor().data(body)
         with ledger.writer() as writer:
             for run_id in orphans(writer.head.open):
@@ -86,7 +90,8 @@ class Run:
         else:
             record.outcome = outcome(record, self.collector)
         record.exit = self._exit(reason)
-        body = redacted(record, self._redactor())
+        # Finding the secrets takes half a millisecond a host: only where they could show.
+        body = redacted(record, self._redactor() if may_hold_secrets(record) else Redactor())
         with ledger.writer() as writer:
             writer.append(kind, record.run_id, body)
             writer.check_since(self._before)
@@ -106,12 +111,14 @@ class Run:
         redactor = Redactor()
         finder = SecretFinder(redactor, self._loader)
         finder.variables(self._variables.extra_vars)
-        hosts = self.inventory.get_hosts("all", ignore_restrictions=True)
+        # All of them: a task on one host may show the variables of another.
+        hosts = self.inventory.get_hosts("all", ignore_limits=True, ignore_restrictions=True)
         if self.inventory.localhost and self.inventory.localhost not in hosts:
             hosts.append(self.inventory.localhost)
         finder.hosts(hosts, self._variables)
+        seen = [host for host in hosts if host.name in self.collector.hosts]
         for play in {play._uuid: play for play in self.plays}.values():
-            finder.play(play, self._variables)
+            finder.play(play, seen, self._variables)
         for role in {id(task._role): task._role for task in self.tasks.values() if task._role is not None}.values():
             finder.role(role)
         for task in self.tasks.values():

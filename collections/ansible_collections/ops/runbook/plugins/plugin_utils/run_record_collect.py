@@ -21,8 +21,8 @@ _VALUE_LIMIT = 2_000
 HELD_LIMIT = 50_000
 #: Changes and failures of one run that are recorded one by one.
 EVENT_LIMIT = 2_000
-#: Results of these are large and never hold anything for the record.
-_FACT_ACTIONS = frozenset({"setup", "gather_facts", "ansible.builtin.setup", "ansible.builtin.gather_facts"})
+#: Of Ansible's own actions, one that succeeded and changed nothing has nothing for the record; unpacking costs time.
+_BUILTIN = "ansible.builtin."
 _SUBJECT_KEYS = ("path", "dest", "name", "cmd", "src", "url")
 #: A lock or a report on the controller is not yet a change of the platform.
 _CONTROLLER = frozenset({"localhost", "127.0.0.1", "::1"})
@@ -39,7 +39,7 @@ class Collector:
         self._reports: list[Any] = []
         self._omitted = 0
         self._applied = False
-        self._hosts: dict[str, HostResult] = {}
+        self.hosts: dict[str, HostResult] = {}
         self.refusal = ""
         self.rolled_back = False
         self.unmatched: list[str] = []
@@ -53,7 +53,7 @@ class Collector:
         """One task's end on one host."""
         task = result.task
         self._count(result, failed=failed, ignored=ignored)
-        if not failed and not result.is_changed() and task.action in _FACT_ACTIONS:
+        if not failed and not result.is_changed() and str(task.resolved_action or "").startswith(_BUILTIN):
             return
         data = result.result
         for part in _parts(data, looped=task.loop is not None):
@@ -65,11 +65,11 @@ class Collector:
 
     def skipped(self, result: Any) -> None:
         """One task that was left out on one host."""
-        self._hosts.setdefault(result.host.get_name(), HostResult()).skipped += 1
+        self.hosts.setdefault(result.host.get_name(), HostResult()).skipped += 1
 
     def _count(self, result: Any, *, failed: bool, ignored: bool) -> None:
         """Count as Ansible does, whose own statistics are only handed over at the regular end."""
-        host = self._hosts.setdefault(result.host.get_name(), HostResult())
+        host = self.hosts.setdefault(result.host.get_name(), HostResult())
         if failed and result.is_unreachable():
             host.unreachable += 1
         elif failed and not ignored:
@@ -120,8 +120,8 @@ class Collector:
     def fill(self, record: RunRecord, stats: Any) -> None:
         """Put everything into the record, except its end. There are no statistics of a run that was interrupted."""
         if stats is not None:
-            self._hosts = {host: _host_result(stats.summarize(host)) for host in stats.processed}
-        record.hosts = dict(sorted(self._hosts.items()))
+            self.hosts = {host: _host_result(stats.summarize(host)) for host in stats.processed}
+        record.hosts = dict(sorted(self.hosts.items()))
         record.changes = self._changes
         record.failures = self._failures
         record.findings = [finding for finding in self._findings.values() if finding.get("status") != "ok"]
@@ -146,6 +146,11 @@ def outcome(record: RunRecord, collector: Collector) -> str:
     if failed:
         return "refused" if collector.refusal else "failed"
     return "succeeded"
+
+
+def may_hold_secrets(record: RunRecord) -> bool:
+    """Whether anything in the record is free text."""
+    return any((record.changes, record.failures, record.findings, record.reports, record.refusal, record.extra_vars))
 
 
 def redacted(record: RunRecord, redactor: Redactor) -> dict[str, Any]:

@@ -36,14 +36,24 @@ class SecretFinder:
             if name not in _NOT_SEARCHED and name not in skipped:
                 self._walk(value, named=is_secret_name(name), scope=variables)
 
-    def hosts(self, hosts: Iterable[Any], variable_manager: Any) -> None:
-        """Search what the hosts see: inventory, set_fact, include_vars, extra variables."""
+    def hosts(self, hosts: Iterable[Any], variable_manager: Any, play: Any = None) -> None:
+        """Search what the hosts see: inventory, set_fact, include_vars, extra variables, files of the play."""
         for host in hosts:
-            self.variables(variable_manager.get_vars(host=host, include_hostvars=False, _hosts=[], _hosts_all=[]))
+            try:
+                found = variable_manager.get_vars(
+                    play=play, host=host, include_hostvars=False, _hosts=[], _hosts_all=[]
+                )
+            except AnsibleError:
+                # A file of another group, say, whose vault password was not given: no task can have read it either.
+                continue
+            self.variables(found)
 
-    def play(self, play: Any, variable_manager: Any) -> None:
+    def play(self, play: Any, hosts: Iterable[Any], variable_manager: Any) -> None:
         """Search what the play adds: its variables, files of variables, and its roles."""
-        self.variables(variable_manager.get_vars(play=play, include_hostvars=False, _hosts=[], _hosts_all=[]))
+        self.variables(play.get_vars())
+        if play.get_vars_files():
+            # Their names may depend on the host.
+            self.hosts(hosts, variable_manager, play)
         # Answers to prompts, where the play does not declare them as public.
         private = {prompt["name"] for prompt in play.vars_prompt or () if prompt.get("private", True)}
         self.variables({f"{name}_secret": play.vars.get(name) for name in private})
