@@ -11,6 +11,7 @@ from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase, VariableLayer
 from ansible.utils.display import Display
 from ansible_collections.ops.runbook.plugins.plugin_utils import outlook
+from ansible_collections.ops.runbook.plugins.plugin_utils.arguments import validated
 from ansible_collections.ops.runbook.plugins.plugin_utils.reports import (
     Entry,
     Report,
@@ -34,7 +35,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Set the variables that the daily report is made of."""
         super().run(tmp, task_vars)
-        _valid, arguments = self.validate_argument_spec(
+        arguments = validated(
+            self._task.args,
             {
                 "procedure": {"type": "str", "required": True},
                 "findings": {"type": "list", "elements": "dict"},
@@ -42,7 +44,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "warning_days": {"type": "float", "default": 30},
                 "critical_days": {"type": "float", "default": 7},
                 "window_days": {"type": "float", "default": 30},
-            }
+            },
         )
         store = ReportStore(state_dir())
         try:

@@ -9,6 +9,7 @@ from typing import Any
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
 from ansible_collections.ops.runbook.plugins.module_utils.finding import STATUSES, Finding, at_least
+from ansible_collections.ops.runbook.plugins.plugin_utils.arguments import validated
 from ansible_collections.ops.runbook.plugins.plugin_utils.render_console import one_line
 from ansible_collections.ops.runbook.plugins.plugin_utils.reports import ReportError, parse_findings, reading_order
 
@@ -29,12 +30,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Fail where a finding is at or above the threshold."""
         super().run(tmp, task_vars)
-        _valid, arguments = self.validate_argument_spec(
+        arguments = validated(
+            self._task.args,
             {
                 "findings": {"type": "list", "elements": "dict", "required": True},
                 "fail_on": {"type": "str", "choices": list(CHOICES), "default": "unknown"},
                 "report": {"type": "str", "default": ""},
-            }
+            },
         )
         try:
             findings = parse_findings(arguments["findings"])

@@ -20,6 +20,7 @@ from ansible_collections.ops.runbook.plugins.plugin_utils import (
     render_junit,
     render_prometheus,
 )
+from ansible_collections.ops.runbook.plugins.plugin_utils.arguments import validated
 from ansible_collections.ops.runbook.plugins.plugin_utils.reports import (
     DATA,
     Report,
@@ -51,7 +52,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Write the reports, print the table, and return where the reports are."""
         super().run(tmp, task_vars)
-        _valid, arguments = self.validate_argument_spec(
+        arguments = validated(
+            self._task.args,
             {
                 "findings": {"type": "list", "elements": "dict", "required": True},
                 "procedure": {"type": "str", "required": True},
@@ -62,7 +64,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "directory": {"type": "path"},
                 "keep_days": {"type": "int", "default": 90},
                 "textfile_directory": {"type": "path"},
-            }
+            },
         )
         try:
             report = _report(arguments)
