@@ -69,7 +69,8 @@ def signed_by(entries: int, head: str, signature: str, allowed_signers: Path) ->
 
 def _ssh_keygen(arguments: list[str], message: bytes) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(
+        # The callback signs too, on the controller, where there is no module whose run_command could be called.
+        return subprocess.run(  # pylint: disable=ansible-bad-function
             ["ssh-keygen", *arguments],
             input=message,
             capture_output=True,

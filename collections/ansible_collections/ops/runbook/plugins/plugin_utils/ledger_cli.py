@@ -11,9 +11,8 @@ import os
 import platform
 import sys
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Optional
 
 from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger
 from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import LedgerError, NotAnEntryError
@@ -25,7 +24,7 @@ DEFAULT_STATE_DIR = "~/.local/state/ops-runbook"
 _DONE, _BROKEN, _USAGE = 0, 1, 2
 
 
-def main(arguments: Optional[Sequence[str]] = None, project: Optional[Path] = None) -> int:
+def main(arguments: Sequence[str] | None = None, project: Path | None = None) -> int:
     """Run the command. The project's ansible.cfg says where the state is, unless the options or the environment do."""
     options = _parser().parse_args(arguments)
     config = _configuration(project)
@@ -68,7 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _configuration(project: Optional[Path]) -> tuple[Path, configparser.ConfigParser]:
+def _configuration(project: Path | None) -> tuple[Path, configparser.ConfigParser]:
     """The ansible.cfg that Ansible would read here, or the project's."""
     named = os.environ.get("ANSIBLE_CONFIG")
     candidates = [Path(named)] if named else [Path("ansible.cfg"), *([project / "ansible.cfg"] if project else [])]
@@ -78,7 +77,7 @@ def _configuration(project: Optional[Path]) -> tuple[Path, configparser.ConfigPa
     return path.absolute().parent, parser
 
 
-def _setting(config: tuple[Path, configparser.ConfigParser], key: str, variable: str) -> Optional[Path]:
+def _setting(config: tuple[Path, configparser.ConfigParser], key: str, variable: str) -> Path | None:
     """A path from the environment or the configuration, where a relative one starts at the configuration's folder."""
     if os.environ.get(variable):
         return Path(os.environ[variable]).expanduser()
@@ -87,7 +86,7 @@ def _setting(config: tuple[Path, configparser.ConfigParser], key: str, variable:
     return folder / Path(value).expanduser() if value else None
 
 
-def _verify(directory: Path, allowed_signers: Optional[Path], *, every_signature: bool) -> int:
+def _verify(directory: Path, allowed_signers: Path | None, *, every_signature: bool) -> int:
     found = verify(directory, allowed_signers, every_signature=every_signature)
     if not found.ok:
         return _error(str(found), _BROKEN)
@@ -123,7 +122,7 @@ def _row(run: Run) -> tuple[str, ...]:
 def _table(rows: Sequence[Sequence[str]]) -> Iterable[str]:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     for row in rows:
-        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths)).rstrip()  # noqa: B905 - Python 3.9
+        yield "  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _show(directory: Path, run_id: str) -> int:
@@ -136,14 +135,14 @@ def _show(directory: Path, run_id: str) -> int:
     return _DONE
 
 
-def _restart(directory: Path, reason: str, signing_key: Optional[Path]) -> int:
+def _restart(directory: Path, reason: str, signing_key: Path | None) -> int:
     found = verify(directory)
     if found.problem and found.problem.kind == "absent":
         return _error(f"there is no ledger in {directory}: nothing to set aside", _USAGE)
     body = {
         "reason": reason,
         "who": {"user": getpass.getuser(), "controller": platform.node()},
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
         "previous": {"entries": found.entries, "head": found.head, "state": str(found)},
     }
     aside = Ledger(directory, signer(signing_key) if signing_key else None).restart(body)
