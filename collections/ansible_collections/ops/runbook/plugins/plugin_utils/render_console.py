@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import zip_longest
 
 from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
-from ansible_collections.ops.runbook.plugins.plugin_utils.render_text import moment, value
+from ansible_collections.ops.runbook.plugins.plugin_utils.outlook import GROUPS, Changes
+from ansible_collections.ops.runbook.plugins.plugin_utils.render_text import moment, since, value
 from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report, reading_order
 
 NARROWEST, WIDEST = 79, 120
@@ -23,6 +24,7 @@ _GAP = "  "
 _CAPS_NARROW = (8, 14, 22, 11)
 _CAPS_WIDE = (8, 20, 34, 15)
 _WIDE = 100
+_WORDS = {"unobserved": "not observed this time"}
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]+")
 
 
@@ -42,7 +44,7 @@ def render(report: Report, width: int, path: str = "") -> list[Line]:
     lines += _table(attention[:MOST_ROWS], width)
     if len(attention) > MOST_ROWS:
         lines.append(Line(f"and {len(attention) - MOST_ROWS} more, in the report"))
-    lines += [Line(""), *_totals(report, width)]
+    lines += [Line(""), *_changes(report, width), *_totals(report, width)]
     if path:
         # A path is copied: it stays in one piece.
         lines.append(Line(f"Report: {path}"))
@@ -57,6 +59,16 @@ def one_line(finding: Finding) -> str:
     if finding.remedy:
         said += f" (see {finding.remedy})"
     return _plain(said)
+
+
+def _changes(report: Report, width: int) -> Iterator[Line]:
+    """What is different from the earlier report, in numbers."""
+    changes = Changes.from_dict(report.sections.get("changes", {}))
+    if not changes.since:
+        return
+    counts = {_WORDS.get(name, name): len(getattr(changes, name)) for name in GROUPS}
+    told = " · ".join(f"{count} {word}" for word, count in counts.items() if count) or "nothing has changed"
+    yield from _wrapped(f"{since(changes.since, report.time)}: {told}", width)
 
 
 def _totals(report: Report, width: int) -> Iterator[Line]:

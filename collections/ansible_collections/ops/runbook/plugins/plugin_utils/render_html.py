@@ -7,7 +7,6 @@ import base64
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ansible_collections.ops.runbook.plugins.module_utils.finding import STATUSE
 from ansible_collections.ops.runbook.plugins.plugin_utils import render_pictures, render_text
 from ansible_collections.ops.runbook.plugins.plugin_utils.outlook import TYPE as OUTLOOK
 from ansible_collections.ops.runbook.plugins.plugin_utils.outlook import Changes, Forecast
-from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report, natural, parse_time, reading_order
+from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report, natural, reading_order
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
@@ -116,7 +115,7 @@ def render(report: Report, pages: Pages, files: Iterable[str] = ()) -> str:
         forecasts=made[:_MOST_FORECASTS],
         later=made[_MOST_FORECASTS:],
         changes=changes,
-        since=_since(changes.since, report.time) if changes and changes.since else "",
+        since=render_text.since(changes.since, report.time) if changes and changes.since else "",
         access=_access(report.findings),
         verdict=_VERDICTS[report.worst] if report.findings else "No check ran: nothing is known about the platform.",
         severities=tuple(reversed(STATUSES)),
@@ -185,16 +184,6 @@ def _count(finding: Finding | None, metric: str) -> str:
     if finding is None:
         return render_text.NOTHING
     return render_text.number(finding.metrics[metric]) if metric in finding.metrics else finding.title
-
-
-def _since(since: str, now: datetime) -> str:
-    """Heading of the comparison, in the controller's own time."""
-    then, today = parse_time(since).astimezone(), now.astimezone().date()
-    if then.date() == today:
-        return f"Since {then:%H:%M} today"
-    if then.date() == today - timedelta(days=1):
-        return f"Since yesterday {then:%H:%M}"
-    return f"Since {render_text.moment(then)}"
 
 
 def _icon(status: str) -> str:

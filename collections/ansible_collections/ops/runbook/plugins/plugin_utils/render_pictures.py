@@ -90,13 +90,19 @@ def _capacity(findings: Iterable[Finding]) -> Picture:
     for finding in findings:
         if finding.type != "disk" or not finding.metrics.get("size_bytes") or "used_bytes" not in finding.metrics:
             continue
-        total = finding.metrics["size_bytes"]
         used = _used_percent(finding)
         limits = _limit(finding, "warning", "percent"), _limit(finding, "critical", "percent")
         drawn = render_svg.Bar(used, 100.0, finding.status, *limits)
-        text = f"{used:.0f} % of {render_text.size(total)}"
+        text = f"{used:.0f} %, {_room(finding)}"
         bars.append((used, _bar(finding, drawn, text)))
     return _picture([line for _share, line in sorted(bars, key=_fullest)], _MOST_BARS)
+
+
+def _room(finding: Finding) -> str:
+    """What is left, where the check says so; what is reserved for root is not, so the size tells less."""
+    if "free_bytes" in finding.metrics:
+        return f"{render_text.size(finding.metrics['free_bytes'])} free"
+    return f"of {render_text.size(finding.metrics['size_bytes'])}"
 
 
 def _used_percent(finding: Finding) -> float:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from datetime import datetime
+from datetime import datetime, timedelta
 
 _BINARY = ("B", "KiB", "MiB", "GiB", "TiB", "PiB")
 _PAGE = re.compile(r"(?P<page>[a-z0-9-]+(?:/[a-z0-9-]+)*)(?:#(?P<anchor>[A-Za-z0-9_-]+))?")
@@ -73,6 +73,16 @@ def days(count: float | None) -> str:
 def moment(time: datetime) -> str:
     """Date and time in the controller's own time zone."""
     return time.astimezone().strftime("%Y-%m-%d %H:%M %Z")
+
+
+def since(earlier: str, now: datetime) -> str:
+    """Heading of a comparison with an earlier moment (ISO 8601), in the controller's own time zone."""
+    then, today = datetime.fromisoformat(earlier).astimezone(), now.astimezone().date()
+    if then.date() == today:
+        return f"Since {then:%H:%M} today"
+    if then.date() == today - timedelta(days=1):
+        return f"Since yesterday {then:%H:%M}"
+    return f"Since {moment(then)}"
 
 
 def page_parts(remedy: str) -> tuple[str, str] | None:

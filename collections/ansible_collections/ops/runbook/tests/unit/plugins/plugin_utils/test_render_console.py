@@ -1,10 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
+from ansible_collections.ops.runbook.plugins.plugin_utils.outlook import Change, Changes
 from ansible_collections.ops.runbook.plugins.plugin_utils.render_console import one_line, render
 from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report
 
@@ -21,6 +22,7 @@ FULL = Finding(
     f"{PAGE}#disk",
 )
 SLOW = Finding("evidence-api ready", "app1", "warning", "answers in 312 ms", 0.312, "time to answer below 250 ms", "s")
+CHANGE = Change("db1", "disk", "critical", "ok", "full")
 FINE = Finding("clock", "app1", "ok")
 REPORT = Report(
     "monitoring_procedures/health_checks", "r", datetime(2026, 11, 23, 7, 30, tzinfo=UTC), (FINE, SLOW, FULL)
@@ -85,6 +87,17 @@ def test_many_findings_end_in_a_pointer_to_the_report() -> None:
     assert table.count("root filesystem") == 60
     assert "and 40 more, in the report" in table
     assert "100 critical" in table
+
+
+def test_changes_are_told_in_numbers() -> None:
+    since = (REPORT.time - timedelta(days=3)).isoformat()
+    changes = Changes(since, new=(CHANGE, CHANGE), unobserved=(CHANGE,))
+    told = text(replace(REPORT, sections={"changes": changes.to_dict()}))
+    assert "2 new · 1 not observed this time" in told
+    assert "Since 2026-11-2" in told
+    quiet = text(replace(REPORT, sections={"changes": Changes(since).to_dict()}))
+    assert "nothing has changed" in quiet
+    assert "Since" not in text(replace(REPORT, sections={"changes": Changes().to_dict()}))
 
 
 def test_findings_do_not_steer_the_terminal() -> None:

@@ -153,7 +153,13 @@ def test_bar_without_a_limit_has_no_marks() -> None:
 def test_capacity_takes_its_mark_from_what_was_expected(expected: str, marks: list[str]) -> None:
     (line,) = pictures([replace(FULL, expected=expected)], []).capacity.shown
     assert re.findall(r'mark warning" x1="([^"]+)"', line.picture) == marks
-    assert line.text == "97 % of 100 B"
+    assert line.text == "97 %, of 100 B"
+
+
+def test_capacity_says_what_is_left() -> None:
+    metrics = {"used_bytes": 28.0, "free_bytes": 2.0 * 2**30, "size_bytes": 250.0 * 2**30}
+    (line,) = pictures([replace(FULL, metrics=metrics)], []).capacity.shown
+    assert line.text == "97 %, 2 GiB free"
 
 
 def test_fullest_bars_come_first_and_the_others_unfold() -> None:
