@@ -129,6 +129,22 @@ class TestInterruption:
         process.communicate(timeout=60)
         assert project.kinds() == ["started", "interrupted"]
 
+    def test_a_signal_while_an_entry_is_written_waits_for_it(self, project: Project) -> None:
+        """A slow signature stands for any slow disk."""
+        slow = project.write(
+            "bin/ssh-keygen", "#!/bin/sh\ntouch signing\nsleep 1\necho '-----BEGIN SSH SIGNATURE-----'\n"
+        )
+        slow.chmod(0o755)
+        environment = {"RUNBOOK_SIGNING_KEY": "key", "PATH": f"{slow.parent}:{project.environment['PATH']}"}
+        process = project.start(project.playbook(TOUCH), environment=environment)
+        project.wait_for("signing", process)
+        process.terminate()
+        process.communicate(timeout=60)
+        assert process.returncode != 0
+        assert not (project.root / "playbooks/touched").exists()
+        assert project.kinds() == ["started", "interrupted"]
+        assert verify(project.ledger.directory).ok
+
     def test_an_ignored_signal_stays_ignored(self, project: Project) -> None:
         path = project.playbook(TOUCH + "- name: Wait\n  ansible.builtin.command: sleep 1\n", hosts="app1")
         previous = signal.signal(signal.SIGHUP, signal.SIG_IGN)

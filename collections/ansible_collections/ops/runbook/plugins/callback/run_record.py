@@ -78,13 +78,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Record the start; without a record there is no run."""
-        try:
-            run = self._write(lambda: self._begin(playbook))
-        except LedgerError as error:
-            self._stop(f"The run does not start, because it cannot be recorded: {error}", _EXIT_NOT_RECORDED)
-        self._run = run
-        os.environ["RUNBOOK_RUN_ID"] = run.record.run_id
         self._watch_signals()
+        try:
+            self._write(lambda: self._begin(playbook))
+        except LedgerError as error:
+            self._unwatch_signals()
+            self._stop(f"The run does not start, because it cannot be recorded: {error}", _EXIT_NOT_RECORDED)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Remember the play; whether it has hosts shows next."""
@@ -150,10 +149,11 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         directory = Path(self.get_option("state_dir")).expanduser() / "ledger"
         return Ledger(directory, signer(Path(key).expanduser()) if key else None)
 
-    def _begin(self, playbook: Any) -> Run:
+    def _begin(self, playbook: Any) -> None:
         run = Run(playbook)
         run.begin(self._ledger())
-        return run
+        self._run = run
+        os.environ["RUNBOOK_RUN_ID"] = run.record.run_id
 
     def _finish(self, run: Run) -> None:
         self._run = None
