@@ -29,6 +29,7 @@ PARALLEL = 16
 #: What a check gets beyond its timeout to say so itself, in seconds.
 GRACE = 0.5
 KIBI = 1024
+NOBODY = 65534
 
 Options = dict[str, Any]
 Check = Callable[[Options], "Result"]
@@ -138,8 +139,14 @@ def _keep_head(stream: Any, kept: list[bytes]) -> None:
             size += len(chunk)
 
 
-def run(argv: Union[list[str], str], stdin: str = "", env: Optional[dict[str, str]] = None) -> Finished:
-    """Run a program in a process group of its own, which ends with the check's time."""
+def run(
+    argv: Union[list[str], str], stdin: str = "", env: Optional[dict[str, str]] = None, harmless: bool = False
+) -> Finished:
+    """Run a program in a process group of its own, which ends with the check's time.
+
+    A harmless program runs as nobody if the probe is root, so that it can write nothing.
+    """
+    account: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     limit = time_limit()
     try:
         process = subprocess.Popen(
@@ -150,6 +157,7 @@ def run(argv: Union[list[str], str], stdin: str = "", env: Optional[dict[str, st
             stderr=subprocess.PIPE,
             start_new_session=True,
             cwd="/",
+            **(account if harmless and os.geteuid() == 0 else {}),
             env={**os.environ, "LC_ALL": "C.UTF-8", **(env or {})},
         )
     except OSError as error:
@@ -173,9 +181,9 @@ def run(argv: Union[list[str], str], stdin: str = "", env: Optional[dict[str, st
     return Finished(code, b"".join(out).decode(errors="replace"), b"".join(err).decode(errors="replace"))
 
 
-def output_of(argv: list[str], stdin: str = "") -> str:
+def output_of(argv: list[str], harmless: bool = False) -> str:
     """A program's output; a failure makes the check unobservable."""
-    done = run(argv, stdin)
+    done = run(argv, harmless=harmless)
     if done.code:
         reason = (done.err.strip() or done.out.strip() or "no message").splitlines()[-1]
         raise UnobservableError(f"{argv[0]} ended with {done.code}: {reason}")

@@ -46,6 +46,17 @@ def _connect(host: str, port: int) -> Any:
     return connection
 
 
+def _secure(context: Any, connection: Any, name: str) -> Any:
+    """The connection under TLS, which the check's time limit closes too, in the handshake and after it."""
+    import socket
+
+    secure = context.wrap_socket(connection, server_hostname=name, do_handshake_on_connect=False)
+    # Not SSLSocket.shutdown, which takes the TLS state away from the thread that reads.
+    time_limit().add(lambda: socket.socket.shutdown(secure, socket.SHUT_RDWR))
+    secure.do_handshake()
+    return secure
+
+
 def _reason(error: Exception) -> str:
     """Why a connection failed, for people."""
     if time_limit().expired or isinstance(error, TimeoutError) or "timed out" in str(error):
@@ -190,7 +201,7 @@ def _served(options: Options, trust: bool) -> dict[str, Any]:
     with _connect(host, port) as connection:
         if options["starttls"] == "postgres":
             _start_tls_postgres(connection)
-        with context.wrap_socket(connection, server_hostname=options["name"] or host) as secure:
+        with _secure(context, connection, options["name"] or host) as secure:
             return _decode_bytes(secure.getpeercert(binary_form=True) or b"")
 
 
@@ -273,7 +284,7 @@ def _request(url: str, options: Options) -> _Answer:
                 context.check_hostname = False
                 context.verify_mode = ssl.CERT_NONE
             name = next((headers[key] for key in headers if key.lower() == "host"), host).rsplit(":", 1)[0]
-            connection = context.wrap_socket(connection, server_hostname=name)
+            connection = _secure(context, connection, name)
         client.sock = connection
         target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         client.request(options["method"], target, body=options["send"], headers=headers)

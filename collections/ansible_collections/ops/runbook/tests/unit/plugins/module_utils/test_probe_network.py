@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ops.runbook.plugins.module_utils import probe
+from ansible_collections.ops.runbook.plugins.module_utils import probe, probe_network
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_resolve import resolve
+
+LOADED = (probe_network,)  # importing it registers its checks
 
 
 def look(spec: dict[str, Any]) -> probe.Result:
@@ -244,7 +246,8 @@ def handshakes(server: socket.socket, context: ssl.SSLContext, before: bytes) ->
                 connection.send(before)
             try:
                 with context.wrap_socket(connection, server_side=True) as secure:
-                    secure.recv(1)
+                    while secure.recv(1024):
+                        continue
             except OSError:
                 continue
 
@@ -300,6 +303,25 @@ def test_certificates_in_files(certificates: Path) -> None:
     assert name.endswith("is for stranger, not for proxy1")
     with pytest.raises(probe.UnobservableError, match="No such file"):
         look({"certificate": "/no/such/file.pem"})
+
+
+def test_https_of_a_server_that_shakes_hands_and_never_answers(serve: Callable[..., str], certificates: Path) -> None:
+    begin = time.monotonic()
+    url = f"https://{serve('good')}/"
+    spec = {"http": url, "ca": str(certificates / "ca.pem"), "timeout": "1s"}
+    assert faults(spec) == [f"{url}: did not answer within 1 s"]
+    assert time.monotonic() - begin < 3
+
+
+def test_https_of_a_server_that_never_shakes_hands(silent_port: int) -> None:
+    url = f"https://127.0.0.1:{silent_port}/"
+    assert faults({"http": url, "timeout": "1s"}) == [f"{url}: did not answer within 1 s"]
+
+
+def test_https_needs_a_certificate_that_verifies_unless_told_otherwise(serve: Callable[..., str]) -> None:
+    (fault,) = faults({"http": f"https://{serve('stranger')}/", "timeout": "2s"})
+    assert "self" in fault
+    assert "signed certificate" in fault
 
 
 def test_a_certificate_of_a_server_that_never_answers(silent_port: int) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.ops.runbook.plugins.module_utils import probe
+from ansible_collections.ops.runbook.plugins.module_utils import probe, probe_postgresql
 from ansible_collections.ops.runbook.plugins.module_utils import probe_services as services
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_resolve import resolve
+
+LOADED = (services, probe_postgresql)  # importing them registers their checks
 
 
 def look(spec: dict[str, Any]) -> probe.Result:
@@ -164,13 +166,18 @@ Conf libssl3 (3.0.15-1 Debian-Security:12/oldstable-security [amd64])
 """
 
 
-def test_security_updates(programs: Path) -> None:
-    called = install(programs, "apt-get", UPGRADE)
+def test_a_harmless_program_cannot_write() -> None:
+    expected = probe.NOBODY if os.geteuid() == 0 else os.geteuid()
+    assert probe.run(["id", "-u"], harmless=True).out.strip() == str(expected)
+
+
+def test_security_updates(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(probe, "NOBODY", os.geteuid())  # the folder of this test is closed to nobody
+    install(programs, "apt-get", UPGRADE)
     result = look({"security_updates": True})
     assert result.values["security_updates"] == 2
     assert result.metrics["updates"] == 3
     assert result.detail.startswith("libssl3 3.0.15-1\nlibfoo 1.0\npackage lists are ")
-    assert "-oDir::Cache::pkgcache=" in called.read_text(encoding="utf-8")
 
 
 def psql(folder: Path, output: str, code: int = 0) -> Path:
