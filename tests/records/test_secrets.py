@@ -26,6 +26,7 @@ SECRETS = {
     "private answer to a prompt": ("prompted", "typed-at-the-prompt"),
     "vaulted default of a role": ("role_default", "in-role-defaults"),
     "vaulted variable of a role that is included": ("included_role_value", "in-role-vars"),
+    "vaulted default of a role that is included": ("included_role_default", "in-an-included-default"),
     "vaulted file that a task includes": ("included_value", "in-included-vars"),
     "vaulted variable of a block": ("block_vaulted", "on-a-block"),
     "vaulted extra variable": ("extra_vaulted", "in-extra-vars"),
@@ -89,7 +90,10 @@ def plant(project: Project) -> None:
     project.write("roles/first/defaults/main.yml", f"role_default: {vaulted(value['role_default'], 2)}\n")
     project.write("roles/first/tasks/main.yml", "- name: Nothing\n  ansible.builtin.debug: {msg: x}\n")
     project.write("roles/later/vars/main.yml", f"included_role_value: {vaulted(value['included_role_value'], 2)}\n")
-    project.write("roles/later/tasks/main.yml", leaks(["included_role_value"], indent=0))
+    project.write(
+        "roles/later/defaults/main.yml", f"included_role_default: {vaulted(value['included_role_default'], 2)}\n"
+    )
+    project.write("roles/later/tasks/main.yml", leaks(["included_role_value", "included_role_default"], indent=0))
 
 
 def leaks(names: list[str], indent: int) -> str:
@@ -122,7 +126,7 @@ def shown(tmp_path_factory: pytest.TempPathFactory) -> Project:
     project = with_answer(make_project(tmp_path_factory.mktemp("secrets")))
     plant(project)
     value = dict(SECRETS.values())
-    elsewhere = {"included_role_value", "block_vaulted", "role_default"}
+    elsewhere = {"included_role_value", "included_role_default", "block_vaulted", "role_default"}
     names = [name for name, _ in SECRETS.values() if name not in elsewhere]
     path = project.write(
         "playbooks/test.yml",
@@ -267,3 +271,19 @@ def test_variables_of_another_host_are_secret_too(project: Project) -> None:
     fail = "- name: Fail\n  ansible.builtin.fail: {msg: \"it says {{ hostvars['app2'].service_password }}\"}\n"
     project.run(project.playbook(fail), "--limit", "app1", code=2)
     assert project.record()["failures"][0]["message"] == "it says [secret]"
+
+
+def test_a_role_that_only_an_earlier_batch_included(project: Project) -> None:
+    project.write("roles/once/defaults/main.yml", "once_password: of-the-first-batch\n")
+    tasks = '- name: Change\n  ansible.builtin.command: {argv: [echo, "{{ once_password }}"]}\n'
+    project.write("roles/once/tasks/main.yml", tasks)
+    path = project.playbook(
+        """
+- name: Include it once
+  ansible.builtin.include_role: {name: once}
+  when: inventory_hostname == 'app1'
+"""
+    )
+    project.write(path, (project.root / path).read_text().replace("  tasks:", "  serial: 1\n  tasks:"))
+    project.run(path, environment={"ANSIBLE_ROLES_PATH": str(project.root / "roles")})
+    assert project.record()["changes"][0]["subject"] == "echo [secret]"

@@ -119,6 +119,7 @@ class Run:
         seen = [host for host in hosts if host.name in self.collector.hosts]
         for play in {play._uuid: play for play in self.plays}.values():
             finder.play(play, seen, self._variables)
+        # The plays of earlier batches are gone, with the roles that only those included.
         for role in {id(task._role): task._role for task in self.tasks.values() if task._role is not None}.values():
             finder.role(role)
         for task in self.tasks.values():

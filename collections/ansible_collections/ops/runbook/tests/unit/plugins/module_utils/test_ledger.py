@@ -144,6 +144,16 @@ class TestKilledWriter:
             file.write(line)
         assert "set_aside" in ledger.append("finished", "r1", {}).note
 
+    def test_an_edited_entry_after_the_checkpoint_is_set_aside(self, ledger: Ledger) -> None:
+        ledger.append("started", "r1", {})
+        before = ledger.head_path.read_bytes()
+        ledger.append("finished", "r1", {"number": 1})
+        ledger.head_path.write_bytes(before)
+        ledger.path.write_bytes(ledger.path.read_bytes().replace(b'"number":1', b'"number":2'))
+        note = ledger.append("finished", "r1", {}).note
+        assert "adopted" not in note
+        assert b'"number":2' in (ledger.directory / note["set_aside"]["file"]).read_bytes()
+
     def test_killed_before_the_first_entry(self, ledger: Ledger) -> None:
         with ledger.writer():
             pass
