@@ -61,11 +61,16 @@ def test_template_has_every_tier(plan: dict[str, dict[str, Any]]) -> None:
 
 
 def test_groups_add_to_the_baseline(plan: dict[str, dict[str, Any]]) -> None:
-    assert {"memory", "clock", "data file system", "nginx"} <= set(plan["proxy-1.example.com"])
+    assert {"memory", "clock", "data file system", "public certificate"} <= set(plan["proxy-1.example.com"])
 
 
 def test_group_changes_one_key(plan: dict[str, dict[str, Any]]) -> None:
     assert limits(plan["app-1.example.com"]["root filesystem"]) == {"warning": 75, "critical": 90}
+
+
+def test_group_changes_a_check_of_its_class(plan: dict[str, dict[str, Any]]) -> None:
+    options = plan["proxy-1.example.com"]["web server"]["options"]
+    assert (options["subject"], options["status"], options["verify"]) == ("https://evidence.example.com/", [200], True)
 
 
 def test_host_changes_one_key_and_switches_one_check_off(plan: dict[str, dict[str, Any]]) -> None:
