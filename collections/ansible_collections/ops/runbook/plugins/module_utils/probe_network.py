@@ -67,6 +67,8 @@ def _reason(error: Exception) -> str:
 @check("tcp")
 def tcp(options: Options) -> Result:
     """A port that accepts connections."""
+    import socket  # noqa: F401 - before the clock starts
+
     endpoint = options["subject"]
     begin = time.monotonic()
     try:
@@ -123,6 +125,8 @@ def _resolve(name: str, server: Optional[str]) -> list[str]:
 @check("dns")
 def dns(options: Options) -> Result:
     """A name that resolves, to the expected addresses if there are any."""
+    import socket  # noqa: F401 - before the clock starts
+
     name, server = options["subject"], options["server"]
     asked = f"{name} at {server}" if server else name
     begin = time.monotonic()
@@ -330,6 +334,10 @@ def _judge_answer(answer: _Answer, options: Options, result: Result) -> None:
 @check("http")
 def http(options: Options) -> Result:
     """A URL that answers as expected, in time."""
+    import http.client  # noqa: F401 - before the clock starts
+    import ssl  # noqa: F401
+    import urllib.parse  # noqa: F401
+
     url = options["subject"]
     begin = time.monotonic()
     try:

@@ -228,9 +228,11 @@ def security_updates(_options: Options) -> Result:
     """Security updates that apt would install, from the lists that the host has."""
     if not os.path.isdir("/var/lib/apt/lists"):
         raise UnobservableError("this host has no apt")
-    # As nobody, apt uses its caches where they are fresh and writes nothing; without locks it disturbs nobody.
+    # As nobody, apt uses its caches where they are fresh and writes nothing; without locks, niced, it disturbs nobody.
     options = ("Debug::NoLocking=1", "APT::Get::Show-User-Simulation-Note=0")
-    out = output_of(["apt-get", "-s", "-qq", *(f"-o{option}" for option in options), "dist-upgrade"], harmless=True)
+    out = output_of(
+        ["nice", "-n19", "apt-get", "-s", "-qq", *(f"-o{option}" for option in options), "dist-upgrade"], harmless=True
+    )
     pending = [(name, new, origin) for name, _old, new, origin in _UPGRADE.findall(out)]
     urgent = [f"{name} {new}" for name, new, origin in pending if "security" in origin.lower()]
     age = _lists_age()
