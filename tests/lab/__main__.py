@@ -27,7 +27,9 @@ def parser() -> argparse.ArgumentParser:
             default = None if action == "status" else os.environ.get("LAB", "demo")
             sub.add_argument("--name", default=default, help="the lab (default: LAB from the environment, or demo)")
         if action == "up":
-            sub.add_argument("--from", dest="source", choices=["golden", "bare"], default="golden")
+            sub.add_argument(
+                "--from", dest="source", choices=["golden", "bare"], default=os.environ.get("LAB_SOURCE", "golden")
+            )
             sub.add_argument("--fresh", action="store_true", help="replace hosts that are running, too")
             sub.add_argument("hosts", nargs="*", default=list(PLATFORM_HOSTS), metavar="host")
     return top
