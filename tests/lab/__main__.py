@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from tests.lab import commands
+from tests.lab import authority, commands
 from tests.lab.images import PLATFORM_HOSTS, release
 from tests.lab.podman import LabError
 from tests.lab.state import Lab
@@ -20,12 +20,20 @@ def parser() -> argparse.ArgumentParser:
         "up": "start a lab, or what is missing of it",
         "down": "remove a lab",
         "status": "show the hosts of the labs",
+        "certificate": "issue a server certificate, also an expired or a wrong one",
         "images": "build the images that are missing",
     }.items():
         sub = actions.add_parser(action, help=summary, description=summary)
         if action != "images":
             default = None if action == "status" else os.environ.get("LAB", "demo")
             sub.add_argument("--name", default=default, help="the lab (default: LAB from the environment, or demo)")
+        if action == "certificate":
+            sub.add_argument("dns_names", nargs="+", metavar="dns-name", help="the names it is for")
+            sub.add_argument(
+                "--begins", type=float, default=-1, metavar="DAYS", help="start of validity, days from now"
+            )
+            sub.add_argument("--ends", type=float, default=825, metavar="DAYS", help="end of validity, days from now")
+            sub.add_argument("--stem", required=True, help="file name in the lab's folder ca, without .pem and .key")
         if action == "up":
             sub.add_argument(
                 "--from", dest="source", choices=["golden", "bare"], default=os.environ.get("LAB_SOURCE", "golden")
@@ -46,6 +54,9 @@ def main() -> int:
                 commands.down(Lab(arguments.name))
             case "status":
                 commands.status(arguments.name)
+            case "certificate":
+                ends = {"begins_in_days": arguments.begins, "ends_in_days": arguments.ends}
+                authority.issue(Lab(arguments.name).authority, arguments.stem, arguments.dns_names, **ends)
             case "images":
                 commands.images(release())
     except (LabError, ValueError) as error:

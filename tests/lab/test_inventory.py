@@ -1,0 +1,42 @@
+"""The lab's inventory says what to do when there is no lab, instead of failing somewhere else."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.lab.state import ROOT
+
+BIN = Path(sys.executable).parent
+
+
+def ansible(*command: str, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess[str]:
+    env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}", **environment}
+    return subprocess.run(command, cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def test_inventory_can_be_read_without_a_lab(tmp_path: Path) -> None:
+    listed = ansible(
+        "ansible-inventory", "--list", "-i", str(ROOT / "inventories/lab"), cwd=tmp_path, LAB="no-such-lab"
+    )
+    assert listed.returncode == 0, listed.stderr
+    inventory = json.loads(listed.stdout)
+    assert set(inventory["_meta"]["hostvars"]) == {"proxy1", "app1", "app2", "db1", "db2"}
+    assert inventory["app"]["hosts"] == ["app1", "app2"]
+
+
+def test_connection_without_a_lab_says_what_to_do(tmp_path: Path) -> None:
+    tried = ansible(
+        "ansible", "app1", "-m", "ansible.builtin.ping", "-i", str(ROOT / "inventories/lab"),
+        cwd=tmp_path, LAB="no-such-lab",
+    )  # fmt: skip
+    assert tried.returncode != 0
+    assert "lab 'no-such-lab' is not up: run `make lab`" in tried.stdout + tried.stderr
+
+
+def test_status_of_no_lab_says_what_to_do() -> None:
+    result = ansible(sys.executable, "-m", "tests.lab", "status", "--name", "no-such-lab")
+    assert (result.returncode, result.stderr) == (1, "lab: lab 'no-such-lab' is not up: run `make lab`\n")
