@@ -105,7 +105,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Resolve the checks of every host of the play."""
         super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec(argument_spec={"entry_point": {"type": "str", "required": True}})
+        _unused, arguments = self.validate_argument_spec(
+            argument_spec={"entry_point": {"type": "str", "required": True}}
+        )
         variables = task_vars or {}
         names = list(variables["ansible_play_hosts_all"])
         layers = Layers(self._task, ("health_checks", "health_check_class"))

@@ -46,7 +46,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: Any = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Sweep the host."""
         super().run(tmp, task_vars)
-        _, arguments = self.validate_argument_spec(
+        _unused, arguments = self.validate_argument_spec(
             argument_spec={
                 "checks": {"type": "list", "elements": "dict", "required": True},
                 "timeout": {"type": "float", "default": 30.0},

@@ -149,6 +149,7 @@ def run(
     account: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
     limit = time_limit()
     try:
+        # pylint: disable-next=ansible-bad-function
         process = subprocess.Popen(
             argv,
             shell=isinstance(argv, str),
@@ -241,7 +242,7 @@ class _Sweep:
         self.timeout = timeout
         for item in checks:
             self.waiting.put(item)
-        for _ in range(min(PARALLEL, len(checks))):
+        for _worker in range(min(PARALLEL, len(checks))):
             self.start_worker()
 
     def start_worker(self) -> None:

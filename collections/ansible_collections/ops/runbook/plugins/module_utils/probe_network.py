@@ -32,7 +32,7 @@ REDIRECT = range(300, 400)
 
 
 def _split_endpoint(endpoint: str) -> tuple[str, int]:
-    host, _, port = endpoint.rpartition(":")
+    host, _colon, port = endpoint.rpartition(":")
     return host.strip("[]"), int(port)
 
 
@@ -102,7 +102,7 @@ def _query(name: str, server: str, kind: int) -> list[str]:
     if code not in (0, 3):
         raise OSError(f"the name server answered with error {code}")
     found, position = [], len(question)
-    for _ in range(count):
+    for _record in range(count):
         while answer[position] and answer[position] < POINTER:
             position += answer[position] + 1
         position += 1 if not answer[position] else 2
@@ -183,7 +183,7 @@ def _matches(certificate: dict[str, Any], name: str) -> bool:
 
 
 def _names(certificate: dict[str, Any]) -> str:
-    return ", ".join(value for _, value in certificate.get("subjectAltName", ())) or "no name"
+    return ", ".join(value for _kind, value in certificate.get("subjectAltName", ())) or "no name"
 
 
 def _start_tls_postgres(connection: Any) -> None:
@@ -246,7 +246,7 @@ def certificate(options: Options) -> Result:
     left = ssl.cert_time_to_seconds(found["notAfter"]) - time.time()
     state = f"expires in {span(left)}" if left > 0 else f"expired {span(-left)} ago"
     result = Result(f"the certificate of {subject} {state}")
-    issuer = ", ".join(value for part in found.get("issuer", ()) for _, value in part)
+    issuer = ", ".join(value for part in found.get("issuer", ()) for _key, value in part)
     result.detail = f"valid until {found['notAfter']}; for {_names(found)}; issued by {issuer}"
     result.values = {"left": left}
     result.metrics = {"left_seconds": round(left)}
@@ -304,7 +304,7 @@ def _follow(options: Options) -> _Answer:
     import urllib.parse
 
     url = options["subject"]
-    for _ in range(REDIRECTS + 1):
+    for _redirect in range(REDIRECTS + 1):
         answer = _request(url, options)
         if not (options["follow_redirects"] and answer.status in REDIRECT and answer.headers.get("Location")):
             return answer

@@ -257,7 +257,7 @@ def plugin(options: Options) -> Result:
     """A monitoring plugin that the host has: exit status, first line, performance data."""
     command = options["subject"]
     done = run(command)
-    text, _, performance = done.out.partition("|")
+    text, _bar, performance = done.out.partition("|")
     lines = (text.strip() or done.err.strip() or "no output").splitlines()
     result = Result(lines[0][:300], shorten(lines[1:]))
     for label, number, unit_name in _PERFORMANCE.findall(performance):

@@ -263,7 +263,7 @@ def file(options: Options) -> Result:
     if not found:
         absent = Result(f"{path} does not exist")
         return absent if options["exists"] is False else absent.fault("critical", absent.title)
-    _, name, info = max(found)
+    _time, name, info = max(found)
     kind = "directory" if stat.S_ISDIR(info.st_mode) else "file"
     result = Result(
         f"{name} is {span(_age(info))} old, {size(info.st_size)}", f"{plural(len(found), kind)} match {path}"

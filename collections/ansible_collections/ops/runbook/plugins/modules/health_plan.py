@@ -7,7 +7,8 @@ DOCUMENTATION = r"""
 module: health_plan
 short_description: Merges and validates the health checks of all hosts of the play
 version_added: 0.1.0
-author: The ops.runbook authors
+author:
+  - The ops.runbook authors (@ops-runbook)
 description:
   - Resolves the checks of every host of the play from the role's baseline, the classes of the host, the calling
     procedure, and what every group, the host, the play and C(--extra-vars) say in C(health_checks).

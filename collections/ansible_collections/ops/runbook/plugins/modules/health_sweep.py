@@ -7,7 +7,8 @@ DOCUMENTATION = r"""
 module: health_sweep
 short_description: Runs all health checks of a host in one round trip
 version_added: 0.1.0
-author: The ops.runbook authors
+author:
+  - The ops.runbook authors (@ops-runbook)
 description:
   - Sends one program to the host's Python through the connection, without leaving a file on the host, and returns a
     finding for every check.

@@ -99,10 +99,10 @@ def judge(check: Mapping[str, Any], answer: Mapping[str, Any] | None, host: str,
     seconds = float(answer.get("seconds", 0))
     if "unknown" in answer:
         return Finding(**common, status="unknown", title=answer["unknown"], duration=seconds)
-    problems = [(status, text) for status, text in answer["faults"]] + _crossed(check, answer)
-    status = max((level for level, _ in problems), key=STATUSES.index, default="ok")
+    problems = [tuple(fault) for fault in answer["faults"]] + _crossed(check, answer)
+    status = max((level for level, _text in problems), key=STATUSES.index, default="ok")
     ordered = sorted(problems, key=lambda problem: -STATUSES.index(problem[0]))
-    title = "; ".join(dict.fromkeys(text for _, text in ordered)) or answer["title"]
+    title = "; ".join(dict.fromkeys(text for _level, text in ordered)) or answer["title"]
     observed, unit = _observed(check, answer)
     return Finding(
         **common,

@@ -18,7 +18,7 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.checks import (
     Quantity,
 )
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_units import (
-    EXAMPLES,
+    SAMPLES,
     Amount,
     AmountError,
     format_amount,
@@ -104,7 +104,7 @@ def _quantity(aspect: Aspect, amount: Amount, text: object) -> tuple[Quantity, f
     for quantity in aspect.quantities:
         if quantity.kind == amount.kind:
             return quantity, amount.number
-    raise AmountError(f"{text!r} is not {' or '.join(EXAMPLES[quantity.kind] for quantity in aspect.quantities)}")
+    raise AmountError(f"{text!r} is not {' or '.join(SAMPLES[quantity.kind] for quantity in aspect.quantities)}")
 
 
 def _limits(name: str, aspect: Aspect, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -24,7 +24,7 @@ UNITS: dict[str, dict[str, float]] = {
     },
     "count": {},
 }
-EXAMPLES = {
+SAMPLES = {
     "percent": "a percentage such as 80%",
     "duration": "a duration such as 250ms, 10s, 5min, 24h or 30d",
     "bytes": "a size such as 512MiB or 10GB",
@@ -76,7 +76,7 @@ def parse_kind(value: object, kind: str, plain: float = 1.0) -> float:
     if not amount.kind:
         return amount.number * plain
     if amount.kind != kind:
-        raise AmountError(f"{value!r} is not {EXAMPLES[kind]}")
+        raise AmountError(f"{value!r} is not {SAMPLES[kind]}")
     return amount.number
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks import Option
-from ansible_collections.ops.runbook.plugins.plugin_utils.checks_units import EXAMPLES, AmountError, parse_kind
+from ansible_collections.ops.runbook.plugins.plugin_utils.checks_units import SAMPLES, AmountError, parse_kind
 
 EXPECTED = {
     "flag": "true",
@@ -19,8 +19,8 @@ EXPECTED = {
     "path": "an absolute path",
     "int": "a whole number",
     "bool": "true or false",
-    "duration": EXAMPLES["duration"],
-    "bytes": EXAMPLES["bytes"],
+    "duration": SAMPLES["duration"],
+    "bytes": SAMPLES["bytes"],
     "time": "an ISO 8601 time",
     "regex": "a regular expression",
     "regexes": "a list of regular expressions",
