@@ -6,6 +6,9 @@ import json
 import sys
 from pathlib import Path
 
+from ansible_collections.ops.runbook.plugins.plugin_utils.checks_program import program
+from ansible_collections.ops.runbook.plugins.plugin_utils.checks_resolve import merge_layers, resolve_all
+
 from tests.bench.measure import Command
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +76,17 @@ def _inventory(hosts: dict[str, int], lab: Path) -> dict[str, object]:
     return {
         "platform": {"hosts": {name: {"ansible_port": port} for name, port in hosts.items()}, "vars": connection},
     }
+
+
+def probe_program(scratch: Path) -> Path:
+    """The program that the sweep sends to each host, for those who send it in another way."""
+    merged, contradictions = merge_layers([("bench", CHECKS)])
+    checks, errors = resolve_all(merged)
+    if contradictions or errors:
+        raise ValueError("\n".join(contradictions + errors))
+    path = scratch / "probe.py"
+    path.write_text(program(checks, 30), encoding="utf-8")
+    return path
 
 
 def sweep(hosts: dict[str, int], lab: Path, scratch: Path) -> Command:

@@ -19,19 +19,8 @@ author: The ops.runbook authors (@ops-runbook)
 requirements:
   - enable in configuration (C(callbacks_enabled = ops.runbook.run_record))
 extends_documentation_fragment:
+  - ops.runbook.signing_key
   - ops.runbook.state_dir
-options:
-  signing_key:
-    description:
-      - SSH key that signs the ledger's checkpoint after each entry - a private key without passphrase, or a public key
-        whose private one is loaded in C(ssh-agent).
-      - Without it the ledger is hash-chained, but says nothing about who wrote it.
-    type: path
-    ini:
-      - section: runbook
-        key: signing_key
-    env:
-      - name: RUNBOOK_SIGNING_KEY
 notes:
   - The run's id is exported to the controller process and its workers as C(RUNBOOK_RUN_ID).
   - Extra variables that begin with C(runbook_), such as C(runbook_ticket) and C(runbook_reason), are recorded as the
@@ -42,15 +31,13 @@ import atexit
 import os
 import signal
 from collections.abc import Callable
-from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger
 from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import LedgerError
-from ansible_collections.ops.runbook.plugins.module_utils.ledger_signature import signer
-from ansible_collections.ops.runbook.plugins.plugin_utils.run_record import EXIT_REFUSED, Run
+from ansible_collections.ops.runbook.plugins.plugin_utils.run_record import EXIT_REFUSED, Run, open_ledger
 
 #: Ansible's code for errors that are not a task's.
 _EXIT_NOT_RECORDED = 1
@@ -145,9 +132,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     # Writing
 
     def _ledger(self) -> Ledger:
-        key = self.get_option("signing_key")
-        directory = Path(self.get_option("state_dir")).expanduser() / "ledger"
-        return Ledger(directory, signer(Path(key).expanduser()) if key else None)
+        return open_ledger(self.get_option("state_dir"), self.get_option("signing_key"))
 
     def _begin(self, playbook: Any) -> None:
         run = Run(playbook)

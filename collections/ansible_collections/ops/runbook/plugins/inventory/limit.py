@@ -14,7 +14,9 @@ description:
   - Put its file last in the inventory's folder, since it sees what the files before it have added.
 version_added: 0.1.0
 author: The ops.runbook authors
-extends_documentation_fragment: ops.runbook.state_dir
+extends_documentation_fragment:
+  - ops.runbook.signing_key
+  - ops.runbook.state_dir
 options:
   plugin:
     description: Name of this plugin.
@@ -29,17 +31,28 @@ plugin: ops.runbook.limit
 """
 
 import sys
+from collections.abc import Mapping
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from ansible import context
 from ansible.errors import AnsibleParserError
 from ansible.plugins.inventory import BaseInventoryPlugin
+from ansible.utils.collection_loader._collection_finder import _get_collection_playbook_path
 from ansible.utils.display import Display
+from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import LedgerError
 from ansible_collections.ops.runbook.plugins.plugin_utils.limit import unknown
+from ansible_collections.ops.runbook.plugins.plugin_utils.run_record import EXIT_REFUSED, open_ledger, record_refusal
 
 if TYPE_CHECKING:
     from ansible.inventory.data import InventoryData
     from ansible.parsing.dataloader import DataLoader
+
+
+def _runs_playbooks(arguments: Mapping[str, Any]) -> bool:
+    """Whether this process is going to run playbooks, and not to list or to check something."""
+    only_shows = any(arguments.get(option) for option in ("listhosts", "listtasks", "listtags", "syntax"))
+    return "start_at_task" in arguments and not only_shows
 
 
 class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
@@ -52,7 +65,7 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         super().parse(inventory, loader, path, cache)
         self._read_config_data(path)
         limit = context.CLIARGS.get("subset")
-        if not limit:
+        if not limit or not _runs_playbooks(context.CLIARGS):
             return
         try:
             missing = unknown(limit, inventory.hosts, inventory.groups)
@@ -68,4 +81,14 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
             f"Known hosts: {', '.join(sorted(inventory.hosts))}. Known groups: {', '.join(groups)}."
         )
         Display().error(reason, wrap_text=False)
-        sys.exit(4)
+        sources = context.CLIARGS.get("inventory") or ()
+        known = SimpleNamespace(_sources=sources, groups=inventory.groups, hosts=inventory.hosts)
+        ledger = open_ledger(self.get_option("state_dir"), self.get_option("signing_key"))
+        try:
+            for playbook in context.CLIARGS["args"]:
+                resource = _get_collection_playbook_path(playbook)
+                record_refusal(ledger, resource[1] if resource else playbook, known, self.loader, reason)
+        except LedgerError as error:
+            Display().error(f"The refusal is not recorded: {error}", wrap_text=False)
+        # An error of an inventory plugin is only a warning, and the run would go on without the unknown host.
+        sys.exit(EXIT_REFUSED)

@@ -8,7 +8,7 @@ made from them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Optional, Union
 
 #: From best to worst. ``unknown`` is worse than ``warning``: what could not be observed may be broken.
@@ -53,7 +53,8 @@ class Finding:
 
     def to_dict(self) -> dict[str, Any]:
         """The finding as JSON-ready data."""
-        return {**asdict(self), "controls": list(self.controls), "metrics": dict(self.metrics)}
+        # Not asdict: it copies every value deeply, which takes long for 800 findings.
+        return {**vars(self), "controls": list(self.controls), "metrics": dict(self.metrics)}
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Finding:

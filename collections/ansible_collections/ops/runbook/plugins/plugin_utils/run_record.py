@@ -5,12 +5,16 @@ from __future__ import annotations
 
 import os
 import uuid
+from collections.abc import Mapping
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 from ansible import context
+from ansible.utils.vars import load_extra_vars
 from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger
 from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import Head, utc_now
+from ansible_collections.ops.runbook.plugins.module_utils.ledger_signature import signer
 from ansible_collections.ops.runbook.plugins.module_utils.run_record import Process, RunRecord, orphans
 from ansible_collections.ops.runbook.plugins.plugin_utils import run_record_context as found
 from ansible_collections.ops.runbook.plugins.plugin_utils.redact import Redactor
@@ -27,6 +31,45 @@ EXIT_REFUSED = 2
 _EXITS = {0: "done", 2: "a task failed, or the run was refused", 4: "a host was unreachable"}
 
 
+def open_ledger(state_dir: str, signing_key: str | None) -> Ledger:
+    """The ledger below the state directory, signed if there is a key."""
+    directory = Path(state_dir).expanduser() / "ledger"
+    return Ledger(directory, signer(Path(signing_key).expanduser()) if signing_key else None)
+
+
+def new_record(playbook: str, inventory: Any, extra_vars: Mapping[str, Any]) -> RunRecord:
+    """The record of a run that begins now: what is known before its first task."""
+    return RunRecord(
+        run_id=uuid.uuid4().hex,
+        procedure=found.procedure(playbook),
+        started=utc_now(),
+        who=found.who(extra_vars, os.environ),
+        what=found.what(playbook, os.environ),
+        where=found.where(context.CLIARGS, inventory),
+        why=found.why(extra_vars),
+        origin=found.origin(extra_vars, os.environ),
+        extra_vars=dict(extra_vars),
+        process=vars(Process.current()),
+    )
+
+
+def record_refusal(ledger: Ledger, playbook: str, inventory: Any, loader: Any, reason: str) -> None:
+    """Append the start and the end of a run that was refused before Ansible loaded its playbook.
+
+    Raises LedgerError when the ledger cannot be written.
+    """
+    extra_vars = load_extra_vars(loader)
+    redactor = Redactor()
+    SecretFinder(redactor, loader).variables(extra_vars)
+    record = new_record(playbook, inventory, extra_vars)
+    with ledger.writer() as writer:
+        writer.append("started", record.run_id, redactor.data(record.start()))
+        record.finished = utc_now()
+        record.outcome, record.refusal = "refused", reason
+        record.exit = {"code": EXIT_REFUSED, "meaning": _EXITS[EXIT_REFUSED]}
+        writer.append("finished", record.run_id, redactor.data(record.to_dict()))
+
+
 class Run:
     """A run of one playbook, from its start to its end."""
 
@@ -41,19 +84,7 @@ class Run:
         self._before = Head()
         check = bool(context.CLIARGS.get("check"))
         self.collector = Collector(check=check)
-        extra_vars = self._variables.extra_vars
-        self.record = RunRecord(
-            run_id=uuid.uuid4().hex,
-            procedure=found.procedure(playbook._file_name),
-            started=utc_now(),
-            who=found.who(extra_vars, os.environ),
-            what=found.what(playbook._file_name, os.environ),
-            where=found.where(context.CLIARGS, self.inventory),
-            why=found.why(extra_vars),
-            origin=found.origin(extra_vars, os.environ),
-            extra_vars=dict(extra_vars),
-            process=vars(Process.current()),
-        )
+        self.record = new_record(playbook._file_name, self.inventory, self._variables.extra_vars)
 
     def play(self, play: Any) -> None:
         """A play begins, or the next batch of one."""
