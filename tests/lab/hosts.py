@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,10 @@ from tests.lab.state import ROOT, Host, Lab, State, write_atomically
 CAPABILITIES = "SYS_ADMIN,NET_ADMIN,NET_RAW,LINUX_IMMUTABLE"
 #: Further names by which hosts of the platform are known on the lab's network.
 ALIASES = {"proxy1": ["evidence.lab"]}
+#: Last number of the address of each host that others remember by its address: a restart does not move it.
+ADDRESSES = {
+    name: 241 + number for number, name in enumerate(["proxy1", "app1", "app2", "db1", "db2", "store1", "watch1"])
+}
 LABEL = "runbook.lab"
 START_TIMEOUT = 60.0
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -85,9 +90,10 @@ def start(lab: Lab, images: dict[str, str]) -> dict[str, int]:
     remove(lab, images)
     if not listing("network", "ls", "--filter", f"name=^{lab.network}$"):
         podman("network", "create", "--label", f"{LABEL}={lab.name}", lab.network)
+    subnet = listing("network", "inspect", lab.network)[0]["subnets"][0]["subnet"]
     key = lab.public_key()
     with ThreadPoolExecutor(max_workers=8) as pool:
-        list(pool.map(lambda host: run(lab, host, images[host], key), images))
+        list(pool.map(lambda host: run(lab, host, images[host], key, network_option(lab, host, subnet)), images))
         running = containers(lab)
         ports = {host: published_port(running[host]) for host in images}
         keys = list(pool.map(lambda host: host_key(host, ports[host]), images))
@@ -99,15 +105,21 @@ def start(lab: Lab, images: dict[str, str]) -> dict[str, int]:
     return ports
 
 
-def run(lab: Lab, host: str, image: str, key: str) -> None:
+def network_option(lab: Lab, host: str, subnet: str) -> str:
+    """The host's place in the lab's network: its names, and its address if it has a fixed one."""
+    names = "".join(f",alias={name}" for name in ALIASES.get(host, []))
+    address = f",ip={ip_network(subnet)[ADDRESSES[host]]}" if host in ADDRESSES else ""
+    return f"--network={lab.network}:alias={host}{names}{address}"
+
+
+def run(lab: Lab, host: str, image: str, key: str, network: str) -> None:
     """Start one container."""
-    aliases = "".join(f",alias={name}" for name in ALIASES.get(host, []))
     podman(
         "run",
         "--detach",
         f"--name={lab.container(host)}",
         f"--hostname={host}",
-        f"--network={lab.network}:alias={host}{aliases}",
+        network,
         "--publish=127.0.0.1::22",
         "--systemd=always",
         f"--cap-add={CAPABILITIES}",
