@@ -87,6 +87,17 @@ def test_more_hung_checks_than_run_at_once_do_not_starve_the_others() -> None:
     assert seconds < 10
 
 
+def test_checks_that_cannot_be_ended_do_not_starve_the_others(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)  # nobody ever writes: opening it blocks for good
+    hung = {f"hung {number:02}": {"certificate": str(fifo), "timeout": "1s"} for number in range(20)}
+    answers, complete, seconds = sweep({**hung, "root": {"disk": "/"}})
+    assert complete
+    assert {answers[name]["unknown"] for name in hung} == {"did not answer within 1 s"}
+    assert answers["root"]["title"].startswith("/ is ")
+    assert seconds < 10
+
+
 def test_the_children_of_a_plugin_that_ran_out_of_time_are_dead(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"sleep 300 & echo $! > {pids}; echo $$ >> {pids}; sleep 300"

@@ -117,6 +117,7 @@ def test_a_file_that_is_absent_or_should_be(tmp_path: Path) -> None:
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder of programs that come before the machine's own."""
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(probe, "NOBODY", os.geteuid())  # the folder of this test is closed to nobody
     return tmp_path
 
 
