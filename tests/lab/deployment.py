@@ -49,10 +49,11 @@ def adopt(lab: Lab, kept: Path, suite: str) -> None:
 
 
 def keep(lab: Lab, kept: Path) -> None:
-    """Put a lab's secrets and authority where `adopt` finds them."""
+    """Put a lab's secrets and authority where `adopt` finds them, and the record of its deployment."""
     shutil.rmtree(kept, ignore_errors=True)
     kept.mkdir(parents=True, mode=0o700)
     shutil.copytree(lab.authority, kept / "ca")
+    shutil.copy2(lab.folder / "site.log", kept)
     shutil.copy2(lab.secrets, kept / "secrets.yml")
 
 
