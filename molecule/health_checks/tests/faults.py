@@ -24,8 +24,15 @@ class Fault:
     statuses: frozenset[str]
     make: str
     mend: str
+    #: The host that reports it, where that is another one.
+    seen_by: str = ""
     #: Traffic is taken from the host first, so that its fault stays its own.
     drained: bool = False
+
+    @property
+    def row(self) -> tuple[str, str]:
+        """Host and check of the finding."""
+        return self.seen_by or self.host, self.check
 
     @contextmanager
     def present(self) -> Iterator[None]:
@@ -44,7 +51,12 @@ class Fault:
 CRITICAL, UNKNOWN, WARNING = frozenset({"critical"}), frozenset({"unknown"}), frozenset({"warning"})
 
 _APP_ANSWERS = """
-for i in $(seq 100); do curl -sf -m 5 -o /dev/null localhost:8000/healthz && exit; sleep 0.1; done; exit 1"""
+ask="import urllib.request as u; u.urlopen('http://localhost:8000/healthz', timeout=5)"
+for i in $(seq 100); do python3 -c "$ask" 2>/dev/null && exit; sleep 0.1; done; exit 1"""
+_STREAMS = f"""
+for i in $(seq 300); do
+    [ "$({PSQL} "select status from pg_stat_wal_receiver")" = streaming ] && exit; sleep 0.1
+done; exit 1"""
 _CAUGHT_UP = f"""
 for i in $(seq 300); do
     [ "$({PSQL} 'select pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()')" = t ] && exit; sleep 0.1
@@ -100,7 +112,8 @@ FAULTS = (
         """
         sed -i.kept 's/:replicator:.*/:replicator:wrong/' /var/lib/postgresql/.pgpass
         pkill -f 'postgres.*walreceiver'; sleep 1""",
-        f"mv /var/lib/postgresql/.pgpass.kept /var/lib/postgresql/.pgpass; {_CAUGHT_UP}",
+        f"mv /var/lib/postgresql/.pgpass.kept /var/lib/postgresql/.pgpass; {_STREAMS}",
+        seen_by="db1",
     ),
     Fault(
         "failing endpoint",
@@ -108,10 +121,10 @@ FAULTS = (
         "web server",
         CRITICAL,
         """
-        sed -i.kept 's#proxy_pass http://evidence-api;#return 503;#' /etc/nginx/sites-enabled/default
+        sed -i.kept 's#proxy_pass http://evidence-api;#return 503;#' /etc/nginx/sites-available/default
         nginx -s reload; sleep 1""",
         """
-        mv /etc/nginx/sites-enabled/default.kept /etc/nginx/sites-enabled/default
+        mv /etc/nginx/sites-available/default.kept /etc/nginx/sites-available/default
         nginx -s reload; sleep 1""",
     ),
     Fault(
@@ -142,7 +155,7 @@ UNIT
         "hung service",
         "app1",
         "application",
-        UNKNOWN,
+        CRITICAL,
         # The kernel goes on accepting connections for it.
         "systemctl kill --signal=STOP evidence-api",
         f"systemctl kill --signal=CONT evidence-api; {_APP_ANSWERS}",

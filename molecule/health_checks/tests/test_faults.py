@@ -10,10 +10,10 @@ from faults import CRITICAL, FAULTS, WARNING, Fault, lagging_standby, proxy_cert
 from tests.scenario import Outcome, Procedure
 
 
-def assert_only(outcome: Outcome, host: str, check: str, statuses: frozenset[str]) -> None:
+def assert_only(outcome: Outcome, row: tuple[str, str], statuses: frozenset[str]) -> None:
     """One finding that is not ok, and an exit code that says so."""
-    assert list(outcome.bad) == [(host, check)], outcome.output
-    status = outcome.bad[host, check]
+    assert list(outcome.bad) == [row], outcome.output
+    status = outcome.bad[row]
     assert status in statuses, outcome.output
     assert outcome.returncode == (0 if status == "warning" else 2), outcome.output
 
@@ -26,29 +26,28 @@ def assert_healthy(outcome: Outcome) -> None:
 @pytest.mark.parametrize("fault", FAULTS, ids=lambda fault: fault.name.replace(" ", "-"))
 def test_fault(sweep: Procedure, fault: Fault) -> None:
     with fault.present():
-        assert_only(sweep.run(), fault.host, fault.check, fault.statuses)
+        assert_only(sweep.run(), fault.row, fault.statuses)
     assert_healthy(sweep.run())
 
 
 BETWEEN_HOSTS = {
-    "lagging-standby": (lagging_standby(), "db1", "replication", WARNING | CRITICAL),
-    "expired-certificate": (proxy_certificate("proxy1", ends_in_days=-1), "proxy1", "proxy certificate", CRITICAL),
-    "expiring-certificate": (proxy_certificate("proxy1", ends_in_days=20), "proxy1", "proxy certificate", WARNING),
+    "lagging-standby": (lagging_standby(), ("db1", "replication"), WARNING | CRITICAL),
+    "expired-certificate": (proxy_certificate("proxy1", ends_in_days=-1), ("proxy1", "proxy certificate"), CRITICAL),
+    "expiring-certificate": (proxy_certificate("proxy1", ends_in_days=20), ("proxy1", "proxy certificate"), WARNING),
     "wrong-name-certificate": (
         proxy_certificate("other.lab", ends_in_days=300),
-        "proxy1",
-        "proxy certificate",
+        ("proxy1", "proxy certificate"),
         CRITICAL,
     ),
 }
 
 
-@pytest.mark.parametrize(("present", "host", "check", "statuses"), BETWEEN_HOSTS.values(), ids=BETWEEN_HOSTS.keys())
+@pytest.mark.parametrize(("present", "row", "statuses"), BETWEEN_HOSTS.values(), ids=BETWEEN_HOSTS.keys())
 def test_fault_between_hosts(
-    sweep: Procedure, present: AbstractContextManager[None], host: str, check: str, statuses: frozenset[str]
+    sweep: Procedure, present: AbstractContextManager[None], row: tuple[str, str], statuses: frozenset[str]
 ) -> None:
     with present:
-        assert_only(sweep.run(), host, check, statuses)
+        assert_only(sweep.run(), row, statuses)
     assert_healthy(sweep.run())
 
 
