@@ -50,11 +50,15 @@ def adopt(lab: Lab, kept: Path, suite: str) -> None:
 
 def keep(lab: Lab, kept: Path) -> None:
     """Put a lab's secrets and authority where `adopt` finds them, and the record of its deployment."""
-    shutil.rmtree(kept, ignore_errors=True)
-    kept.mkdir(parents=True, mode=0o700)
-    shutil.copytree(lab.authority, kept / "ca")
-    shutil.copy2(lab.folder / "site.log", kept)
-    shutil.copy2(lab.secrets, kept / "secrets.yml")
+    for former in kept.parent.glob(f"{kept.name.split('-')[0]}-*"):
+        shutil.rmtree(former)
+    draft = kept.with_name(f".{kept.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir(parents=True, mode=0o700)
+    shutil.copytree(lab.authority, draft / "ca")
+    shutil.copy2(lab.folder / "site.log", draft)
+    shutil.copy2(lab.secrets, draft)
+    draft.rename(kept)
 
 
 def new_secrets() -> dict[str, object]:

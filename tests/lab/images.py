@@ -108,3 +108,4 @@ def prune(prefix: str, keep: set[str]) -> None:
         for name in image.get("Names") or []:
             if name.startswith(prefix) and name not in keep:
                 podman("rmi", name, check=False)
+    podman("image", "prune", "--force", "--filter", f"label={LABEL}={ROOT}", check=False)
