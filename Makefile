@@ -24,7 +24,7 @@ dist: setup ## Build the installable collection ops.runbook into dist/
 
 .PHONY: docs
 docs: setup ## Build the runbook's site into site/
-	@mkdocs build --strict --quiet
+	@NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 	@echo "site/index.html"
 
 .PHONY: lab

@@ -15,7 +15,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 COLLECTION = Path("collections/ansible_collections/ops/runbook")
 #: What the collection holds beside its Python: folder or file in the project.
-PARTS = ("roles", "playbooks", "runbook_docs", "LICENSE", "CHANGELOG.md")
+PARTS = ("roles", "playbooks", "runbook_docs", "LICENSE")
 
 
 def files_below(folder: Path) -> list[Path]:

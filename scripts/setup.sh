@@ -19,12 +19,15 @@ podman podman
 netavark netavark
 aardvark-dns aardvark-dns
 runc runc
+iptables iptables
+slirp4netns slirp4netns
 newuidmap uidmap
 mmdebstrap mmdebstrap
 ssh openssh-client
 openssl openssl
 git git
 curl curl
+faketime faketime
 chromium chromium
 LIST
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)

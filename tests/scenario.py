@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,18 @@ def shell(host: str, script: str) -> str:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a procedure printed, how it ended, and its findings."""
+    """What a procedure printed, how it ended, and its report."""
 
     returncode: int
     output: str
-    findings: list[dict[str, Any]]
+    #: The content of findings.json; empty where no report was written.
+    report: dict[str, Any]
+
+    @property
+    def findings(self) -> list[dict[str, Any]]:
+        """All findings."""
+        findings: list[dict[str, Any]] = self.report.get("findings", [])
+        return findings
 
     @property
     def bad(self) -> dict[tuple[str, str], str]:
@@ -52,13 +60,13 @@ class Procedure:
     inventories: tuple[Path, ...]
     state: Path
 
-    def run(self, *options: str) -> Outcome:
-        """Run it; a run that publishes no report has no findings."""
+    def run(self, *options: str, prefix: Sequence[str] = ()) -> Outcome:
+        """Run it, under another program if there is a prefix."""
         inventories = [word for path in self.inventories for word in ("--inventory", str(path))]
         reports = self.state / "reports" / self.name
         before = set(reports.glob("*/findings.json"))
         result = subprocess.run(
-            ["ansible-playbook", f"playbooks/{self.name}.yml", *inventories, *options],
+            [*prefix, "ansible-playbook", f"playbooks/{self.name}.yml", *inventories, *options],
             cwd=ROOT,
             env={**os.environ, "RUNBOOK_STATE_DIR": str(self.state)},
             check=False,
@@ -67,5 +75,5 @@ class Procedure:
             text=True,
         )
         new = sorted(set(reports.glob("*/findings.json")) - before)
-        findings = json.loads(new[-1].read_text(encoding="utf-8"))["findings"] if new else []
-        return Outcome(result.returncode, result.stdout, findings)
+        report = json.loads(new[-1].read_text(encoding="utf-8")) if new else {}
+        return Outcome(result.returncode, result.stdout, report)

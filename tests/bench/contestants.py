@@ -13,6 +13,8 @@ from tests.bench.measure import Command
 
 ROOT = Path(__file__).resolve().parents[2]
 PARALLEL = 20
+#: Shared ssh connections of all contestants. A short path: a socket's may have 107 characters.
+SOCKETS = Path("/tmp/runbook-bench")  # noqa: S108
 
 #: Twenty checks as an operator would type them; peers that have no probe run them one by one.
 COMMANDS = (
@@ -78,6 +80,11 @@ def _inventory(hosts: dict[str, int], lab: Path) -> dict[str, object]:
     }
 
 
+def _environment(scratch: Path) -> dict[str, str]:
+    """What Ansible's contestants are started with."""
+    return {"RUNBOOK_STATE_DIR": str(scratch / "state"), "ANSIBLE_SSH_CONTROL_PATH_DIR": str(SOCKETS)}
+
+
 def probe_program(scratch: Path) -> Path:
     """The program that the sweep sends to each host, for those who send it in another way."""
     merged, contradictions = merge_layers([("bench", CHECKS)])
@@ -94,7 +101,7 @@ def sweep(hosts: dict[str, int], lab: Path, scratch: Path) -> Command:
     inventory = scratch / "sweep.json"
     inventory.write_text(json.dumps(_inventory(hosts, lab)), encoding="utf-8")
     argv = ["ansible-playbook", "-i", str(inventory), "playbooks/monitoring_procedures/health_checks.yml"]
-    return Command("health_checks.yml", argv, {"RUNBOOK_STATE_DIR": str(scratch / "state")}, ROOT)
+    return Command("health_checks.yml", argv, _environment(scratch), ROOT)
 
 
 def task_per_check(hosts: dict[str, int], lab: Path, scratch: Path) -> Command:
@@ -106,14 +113,14 @@ def task_per_check(hosts: dict[str, int], lab: Path, scratch: Path) -> Command:
     play = {"hosts": "platform", "gather_facts": False, "tasks": tasks}
     playbook.write_text(json.dumps([play]), encoding="utf-8")
     argv = ["ansible-playbook", "-i", str(inventory), str(playbook)]
-    return Command("one task a check", argv, {"RUNBOOK_STATE_DIR": str(scratch / "state")}, ROOT)
+    return Command("one task a check", argv, _environment(scratch), ROOT)
 
 
 def raw_ssh(hosts: dict[str, int], lab: Path, scratch: Path, probe: Path) -> Command:
     """The same probe, piped through ssh by xargs: what no tool can beat."""
     ssh = (
         f"ssh -q -i {lab / 'id_ed25519'} -o UserKnownHostsFile={lab / 'known_hosts'} "
-        f"-o ControlMaster=auto -o ControlPersist=60s -o ControlPath={scratch}/%C "
+        f"-o ControlMaster=auto -o ControlPersist=60s -o ControlPath={SOCKETS}/%C "
         f"-p {{}} ops@127.0.0.1 sudo /usr/bin/python3 - < {probe} > /dev/null"
     )
     ports = "\\n".join(map(str, hosts.values()))

@@ -43,7 +43,7 @@ def test_collection_is_the_one_of_the_locked_environment(name: str, version: str
     assert manifest["collection_info"]["version"] == version
 
 
-@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+@pytest.mark.parametrize("document", ["README.md", "CONTRIBUTING.md"])
 def test_links_of_the_documents_at_the_top(document: str) -> None:
     """The site's own links are checked by its strict build."""
     text = without_code((ROOT / document).read_text(encoding="utf-8"))

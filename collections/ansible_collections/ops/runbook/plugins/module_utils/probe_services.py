@@ -145,7 +145,12 @@ def _syslog_time(line: str) -> float:
     return moment if moment <= time.time() + 86400 else moment - 365 * 86400
 
 
-_FAILED = re.compile(r"Failed \S+ for (?:invalid user )?(\S+) from (\S+)")
+_FAILED = re.compile(r"(sshd\S*):\s+Failed \S+ for (?:invalid user )?(\S+) from (\S+)")
+#: How a connection ends on which no key was accepted; sshd logs no "Failed" for keys.
+_GAVE_UP = re.compile(
+    r"(sshd\S*):\s+(?:Connection (?:closed|reset) by|Disconnected from) "
+    r"(?:invalid|authenticating) user (\S+) (\S+) port"
+)
 _SUDO_FAILED = re.compile(r"sudo\S*:\s+(\S+) : (\d+) incorrect password attempt")
 _SUDO_RAN = re.compile(r"sudo\S*:\s+(\S+) : (?:TTY=\S+ ; )?PWD=.*? ; USER=\S+ ; .*?COMMAND=(.*)")
 
@@ -155,16 +160,21 @@ def failed_logins(options: Options) -> Result:
     """Refused logins over SSH, and refused passwords of sudo."""
     sources: dict[str, int] = {}
     users: dict[str, int] = {}
+    counted = set()
     for line in _authentication_log(options["subject"], "sshd", "sshd-session", "sudo"):
-        match, attempts, source = _FAILED.search(line), 1, ""
-        if match:
-            source = match.group(2)
+        refused, gave_up, sudo = _FAILED.search(line), _GAVE_UP.search(line), _SUDO_FAILED.search(line)
+        if refused:
+            process, user, source = refused.groups()
+            counted.add(process)
+            attempts = 1
+        elif gave_up and gave_up.group(1) not in counted:
+            user, source = gave_up.groups()[1:]
+            attempts = 1
+        elif sudo:
+            user, source, attempts = sudo.group(1), "sudo", int(sudo.group(2))
         else:
-            match = _SUDO_FAILED.search(line)
-            if not match:
-                continue
-            attempts, source = int(match.group(2)), "sudo"
-        users[match.group(1)] = users.get(match.group(1), 0) + attempts
+            continue
+        users[user] = users.get(user, 0) + attempts
         sources[source] = sources.get(source, 0) + attempts
     total = sum(users.values())
     result = Result(f"{plural(total, 'failed login')} in the last {span(options['subject'])}")

@@ -54,7 +54,8 @@ EXAMPLES = r"""
 - name: Compare with it, and look ahead
   ops.runbook.daily_outlook:
     procedure: operational_procedures
-    findings: "{{ ansible_play_hosts_all | map('extract', hostvars, 'health_check_findings') | flatten(skip_nulls=false) }}"
+    findings: >-
+      {{ ansible_play_hosts_all | map('extract', hostvars, 'health_check_findings') | flatten(skip_nulls=false) }}
   run_once: true
 """
 

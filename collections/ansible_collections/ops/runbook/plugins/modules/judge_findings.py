@@ -32,7 +32,8 @@ author: The ops.runbook authors (@ops-runbook)
 EXAMPLES = r"""
 - name: End in failure if the platform is not well
   ops.runbook.judge_findings:
-    findings: "{{ ansible_play_hosts_all | map('extract', hostvars, 'health_check_findings') | flatten(skip_nulls=false) }}"
+    findings: >-
+      {{ ansible_play_hosts_all | map('extract', hostvars, 'health_check_findings') | flatten(skip_nulls=false) }}
     fail_on: critical
   run_once: true
 """

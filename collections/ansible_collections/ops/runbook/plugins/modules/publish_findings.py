@@ -61,7 +61,8 @@ EXAMPLES = r"""
 - name: Publish what the sweep found
   ops.runbook.publish_findings:
     procedure: monitoring_procedures/health_checks
-    findings: "{{ ansible_play_hosts_all | map('extract', hostvars, 'health_check_findings') | flatten(skip_nulls=false) }}"
+    findings: >-
+      {{ ansible_play_hosts_all | map('extract', hostvars, 'health_check_findings') | flatten(skip_nulls=false) }}
   run_once: true
 """
 

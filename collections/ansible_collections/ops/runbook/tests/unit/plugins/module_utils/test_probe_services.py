@@ -120,6 +120,8 @@ def test_journal_errors_are_counted_by_hour_without_the_ignored(programs: Path) 
 AUTHENTICATION = """\
 2026-01-01T00:00:01+0000 sshd[1]: Invalid user admin from 192.0.2.1 port 1
 2026-01-01T00:00:02+0000 sshd[1]: Failed password for invalid user admin from 192.0.2.1 port 1 ssh2
+2026-01-01T00:00:02+0000 sshd[1]: Connection closed by invalid user admin 192.0.2.1 port 1 [preauth]
+2026-01-01T00:00:02+0000 sshd[7]: Connection closed by authenticating user root 192.0.2.7 port 1 [preauth]
 2026-01-01T00:00:03+0000 sshd[2]: Failed password for root from 192.0.2.2 port 1 ssh2
 2026-01-01T00:00:04+0000 sshd[3]: Accepted publickey for ops from 192.0.2.3 port 1 ssh2
 2026-01-01T00:00:05+0000 sudo[4]:     eve : 3 incorrect password attempts ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/ls
@@ -132,10 +134,10 @@ AUTHENTICATION = """\
 def test_failed_logins(programs: Path) -> None:
     install(programs, "journalctl", AUTHENTICATION)
     result = look({"failed_logins": "24h"})
-    assert result.metrics == {"failed_logins": 5, "failed_login_sources": 3}
+    assert result.metrics == {"failed_logins": 6, "failed_login_sources": 4}
     assert result.detail.splitlines() == [
-        "from: sudo (3), 192.0.2.1 (1), 192.0.2.2 (1)",
-        "as: eve (3), admin (1), root (1)",
+        "from: sudo (3), 192.0.2.1 (1), 192.0.2.2 (1), 192.0.2.7 (1)",
+        "as: eve (3), root (2), admin (1)",
     ]
 
 
