@@ -47,4 +47,4 @@ test: setup ## Lint, unit tests, sanity, contract tests and all Molecule scenari
 
 .PHONY: bench
 bench: setup ## Compare the sweep and the ledger with their peers, as a table of ratios
-	@python -m tests.bench
+	@PYTHONPATH=collections python -m tests.bench

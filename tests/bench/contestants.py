@@ -14,7 +14,7 @@ from tests.bench.measure import Command
 ROOT = Path(__file__).resolve().parents[2]
 PARALLEL = 20
 #: Shared ssh connections of all contestants. A short path: a socket's may have 107 characters.
-SOCKETS = Path("/tmp/runbook-bench")  # noqa: S108
+SOCKETS = Path("/tmp/runbook-bench")
 
 #: Twenty checks as an operator would type them; peers that have no probe run them one by one.
 COMMANDS = (

@@ -31,6 +31,7 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.reports import (
     write_files,
 )
 from ansible_collections.ops.runbook.plugins.plugin_utils.state import state_dir
+from ansible_collections.ops.runbook.plugins.plugin_utils.verdict import CHOICES, NEVER, judge
 
 display = Display()
 
@@ -64,6 +65,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "directory": {"type": "path"},
                 "keep_days": {"type": "int", "default": 90},
                 "textfile_directory": {"type": "path"},
+                "fail_on": {"type": "str", "choices": list(CHOICES), "default": NEVER},
             },
         )
         try:
@@ -79,6 +81,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             _print(report, _shown(html or folder))
         return {
             "changed": False,
+            **_verdict(report, arguments["fail_on"], html or folder),
             "findings": [finding.to_dict() for finding in report.findings],
             "report": {
                 "path": str(html or folder / DATA),
@@ -94,6 +97,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         for folder in (playbooks, *playbooks.parents[:3], _COLLECTION):
             if (folder / "runbook_docs").is_dir():
                 yield folder / "runbook_docs"
+
+
+def _verdict(report: Report, fail_on: str, path: Path) -> dict[str, Any]:
+    """Whether the task fails, now that the report is written."""
+    message = judge(report.findings, fail_on)
+    return {"failed": True, "msg": f"{message}\nReport: {path}"} if message else {}
 
 
 def _report(arguments: Mapping[str, Any]) -> Report:

@@ -54,6 +54,14 @@ options:
   textfile_directory:
     description: Folder of node_exporter's textfile collector, which gets a copy of C(findings.prom).
     type: path
+  fail_on:
+    description:
+      - The task fails, after the reports are written, if a finding is this or worse.
+      - V(unknown) is worse than V(warning), because what is unknown may be broken.
+      - No finding at all counts as V(unknown).
+    type: str
+    choices: [warning, unknown, critical, never]
+    default: never
 author: The ops.runbook authors (@ops-runbook)
 """
 

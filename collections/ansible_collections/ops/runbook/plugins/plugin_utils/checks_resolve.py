@@ -104,7 +104,7 @@ def _quantity(aspect: Aspect, amount: Amount, text: object) -> tuple[Quantity, f
     for quantity in aspect.quantities:
         if quantity.kind == amount.kind:
             return quantity, amount.number
-    raise AmountError(f"{text!r} is not {' or '.join(SAMPLES[quantity.kind] for quantity in aspect.quantities)}")
+    raise AmountError(f"{text!r} is of another unit")
 
 
 def _limits(name: str, aspect: Aspect, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -118,7 +118,8 @@ def _limits(name: str, aspect: Aspect, given: Mapping[str, Any]) -> Iterator[dic
         try:
             quantity, number = _quantity(aspect, parse_amount(value), value)
         except AmountError as error:
-            raise OptionValueError(f"has a wrong threshold {prefix}{level}: {error}") from error
+            allowed = " or ".join(SAMPLES[quantity.kind] for quantity in aspect.quantities)
+            raise OptionValueError(f"has a wrong threshold {prefix}{level}: {error}; it has to be {allowed}") from error
         if number < 0:
             raise OptionValueError(f"has a wrong threshold {prefix}{level}: {value!r} is negative")
         found[level] = (quantity, number)

@@ -99,7 +99,7 @@ def test_durations_back_and_points_in_time_are_seconds_back() -> None:
             r"unknown option 'warnin' \(did you mean 'warning'\?\); options of disk are disk, warn",
         ),
         ({"unit": "cron", "warning": 1}, "unknown option 'warning'"),
-        ({"disk": "/", "warning": "80ms"}, "wrong threshold warning: '80ms' is not a percentage such as 80% or a size"),
+        ({"disk": "/", "warning": "80ms"}, "wrong threshold warning: '80ms' is of another unit; it has to be a percentage such as 80% or a size"),
         ({"disk": "/", "warning": "a lot"}, "wrong threshold warning: 'a lot' is not an amount"),
         ({"disk": "/", "warning": "-5%"}, "'-5%' is negative"),
         (
@@ -109,7 +109,7 @@ def test_durations_back_and_points_in_time_are_seconds_back() -> None:
         ({"certificate": "h:1", "warning": "7d", "critical": "30d"}, "warning 7 days beyond critical 30 days.* above"),
         (
             {"replication": True, "lag": {"critical": "10MiB"}},
-            "wrong threshold lag.critical: '10MiB' is not a duration",
+            "wrong threshold lag.critical: '10MiB' is of another unit; it has to be a duration",
         ),
         ({"replication": True, "lag": "10s"}, "has lag: '10s', which is not a mapping of warning and critical"),
         ({"replication": True, "lag": {"warn": "1s"}}, "unknown option lag.warn; known are warning and critical"),

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import pytest
-from ansible_collections.ops.runbook.plugins.action.judge_findings import judge
 from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
+from ansible_collections.ops.runbook.plugins.plugin_utils.verdict import judge
 
 
 def made(*statuses: str) -> list[Finding]:
