@@ -45,6 +45,12 @@ test: setup ## Lint, unit tests, sanity, contract tests and all Molecule scenari
 	@python -m tests.lab images
 	@pytest --numprocesses 3 --dist loadgroup
 
+.PHONY: test-trixie
+test-trixie: export LAB_RELEASE := trixie
+test-trixie: setup ## Run the health scenarios on Debian 13 with PostgreSQL 17
+	@python -m tests.lab images
+	@pytest tests/scenarios -k 'health_checks or operational_procedures'
+
 .PHONY: bench
 bench: setup ## Compare the sweep and the ledger with their peers, as a table of ratios
 	@PYTHONPATH=collections python -m tests.bench

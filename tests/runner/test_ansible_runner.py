@@ -14,6 +14,7 @@ pytestmark = pytest.mark.xdist_group("lab")
 
 def test_findings_are_read_from_the_events(lab: dict[str, str], tmp_path: Path) -> None:
     state = tmp_path / "state"
+    (tmp_path / "private").mkdir()
     run = ansible_runner.run(
         private_data_dir=str(tmp_path / "private"),
         project_dir=str(ROOT),

@@ -174,7 +174,7 @@ UNIT
         "app2",
         "reachable",
         CRITICAL,
-        "systemctl stop ssh.socket ssh.service 2>/dev/null || systemctl stop ssh.service; pkill -x sshd || true",
+        "systemctl stop ssh.socket ssh.service 2>/dev/null || systemctl stop ssh.service; pkill sshd || true",
         "systemctl start ssh.service",
     ),
     Fault(

@@ -13,7 +13,7 @@ description:
     callback could record that somebody tried.
   - Put its file last in the inventory's folder, since it sees what the files before it have added.
 version_added: 0.1.0
-author: The ops.runbook authors
+author: The ops.runbook authors (@ops-runbook)
 extends_documentation_fragment:
   - ops.runbook.signing_key
   - ops.runbook.state_dir
@@ -30,7 +30,6 @@ EXAMPLES = r"""
 plugin: ops.runbook.limit
 """
 
-import sys
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -91,4 +90,4 @@ class InventoryModule(BaseInventoryPlugin):  # type: ignore[misc]
         except LedgerError as error:
             Display().error(f"The refusal is not recorded: {error}", wrap_text=False)
         # An error of an inventory plugin is only a warning, and the run would go on without the unknown host.
-        sys.exit(EXIT_REFUSED)
+        raise SystemExit(EXIT_REFUSED)

@@ -224,7 +224,7 @@ def test_a_host_that_answers_nonsense_is_a_finding(project: Project, tmp_path: P
     python.chmod(0o755)
     project.write("host_vars/h1.json", {"ansible_python_interpreter": str(python)})
     project.write("group_vars/platform.json", {"health_checks": {"root": {"disk": "/"}}})
-    (finding,) = (f for (host, _), f in project.findings().items() if host == "h1")
+    (finding,) = (f for (host, _unused), f in project.findings().items() if host == "h1")
     assert (finding["check"], finding["status"]) == ("reachable", "critical")
     assert finding["title"].startswith(title)
 

@@ -101,7 +101,7 @@ def test_checks_that_cannot_be_ended_do_not_starve_the_others(tmp_path: Path) ->
 def test_the_children_of_a_plugin_that_ran_out_of_time_are_dead(tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"sleep 300 & echo $! > {pids}; echo $$ >> {pids}; sleep 300"
-    answers, _, _ = sweep({"plugin": {"plugin": ["sh", "-c", script], "timeout": "1s"}})
+    answers, _unused, _unused = sweep({"plugin": {"plugin": ["sh", "-c", script], "timeout": "1s"}})
     assert answers["plugin"]["unknown"] == "did not answer within 1 s"
     child, parent = map(int, pids.read_text(encoding="ascii").split())
     time.sleep(0.2)
@@ -129,7 +129,7 @@ def test_a_check_that_never_lets_go_of_the_interpreter_cannot_stop_the_end(tmp_p
     port = server.stdout.readline().split("port ")[1].split()[0]
     greedy = {"http": f"http://127.0.0.1:{port}/page", "matches": "(a+)+$b"}
     begin = time.monotonic()
-    answers, complete, _ = sweep({"greedy": greedy, "root": {"disk": "/"}}, 2)
+    answers, complete, _unused = sweep({"greedy": greedy, "root": {"disk": "/"}}, 2)
     server.kill()
     server.wait()
     assert time.monotonic() - begin < 8
@@ -139,7 +139,7 @@ def test_a_check_that_never_lets_go_of_the_interpreter_cannot_stop_the_end(tmp_p
 
 
 def test_endless_output_of_a_plugin_is_cut_and_ended() -> None:
-    answers, complete, _ = sweep({"endless": {"plugin": "yes", "timeout": "1s"}})
+    answers, complete, _unused = sweep({"endless": {"plugin": "yes", "timeout": "1s"}})
     assert complete
     assert answers["endless"]["unknown"] == "did not answer within 1 s"
 

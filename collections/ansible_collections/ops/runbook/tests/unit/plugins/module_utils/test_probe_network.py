@@ -33,7 +33,7 @@ def look(spec: dict[str, Any]) -> probe.Result:
 
 
 def faults(spec: dict[str, Any]) -> list[str]:
-    return [text for _, text in look(spec).faults]
+    return [text for _unused, text in look(spec).faults]
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Content-Length", "1000")
         self.end_headers()
         try:
-            for _ in range(100):
+            for _unused in range(100):
                 self.wfile.write(b".")
                 self.wfile.flush()
                 time.sleep(0.1)
@@ -119,7 +119,7 @@ def test_dns_asks_the_given_server() -> None:
 
 def answer_dns(server: socket.socket) -> None:
     """Answer the question for A with 192.0.2.7, and the one for AAAA with nothing."""
-    for _ in range(2):
+    for _unused in range(2):
         question, peer = server.recvfrom(512)
         wants_a = question[-4:-2] == b"\0\1"
         record = b"\xc0\x0c\0\1\0\1\0\0\0\x3c\0\4" + bytes([192, 0, 2, 7])
@@ -238,7 +238,7 @@ def serve(certificates: Path) -> Iterator[Callable[[str], str]]:
 def handshakes(server: socket.socket, context: ssl.SSLContext, before: bytes) -> None:
     while True:
         try:
-            connection, _ = server.accept()
+            connection, _unused = server.accept()
         except OSError:
             return
         with connection:

@@ -21,7 +21,7 @@ def look(spec: dict[str, Any]) -> probe.Result:
 
 
 def faults(spec: dict[str, Any]) -> list[str]:
-    return [text for _, text in look(spec).faults]
+    return [text for _unused, text in look(spec).faults]
 
 
 @pytest.fixture

@@ -99,7 +99,10 @@ def test_durations_back_and_points_in_time_are_seconds_back() -> None:
             r"unknown option 'warnin' \(did you mean 'warning'\?\); options of disk are disk, warn",
         ),
         ({"unit": "cron", "warning": 1}, "unknown option 'warning'"),
-        ({"disk": "/", "warning": "80ms"}, "wrong threshold warning: '80ms' is of another unit; it has to be a percentage such as 80% or a size"),
+        (
+            {"disk": "/", "warning": "80ms"},
+            "wrong threshold warning: '80ms' is of another unit; it has to be a percentage such as 80% or a size",
+        ),
         ({"disk": "/", "warning": "a lot"}, "wrong threshold warning: 'a lot' is not an amount"),
         ({"disk": "/", "warning": "-5%"}, "'-5%' is negative"),
         (
@@ -138,6 +141,6 @@ def test_an_error_names_the_check_and_who_gave_it() -> None:
         [("group app", {"x": {"disk": "/"}}), ("host app1", {"x": {"warnin": 1}}), ("host app1", {"y": 5})]
     )
     assert errors == ["health_checks['y'] (set by host app1) is 5, neither a mapping of options nor false"]
-    _, wrong = resolve_all(checks)
+    _unused, wrong = resolve_all(checks)
     assert len(wrong) == 1
     assert wrong[0].startswith("health_checks['x'] (set by group app, host app1) has the unknown option 'warnin'")
