@@ -32,7 +32,7 @@ def up(lab: Lab, release: str, source: str, hosts: list[str], *, fresh: bool) ->
         else:
             deployment.prepare(lab, release)
         if source == "golden" and set(lab_images.PLATFORM_HOSTS) <= set(wanted):
-            lab_hosts.eventually(lambda: lab_hosts.serves(lab, ports["proxy1"]), "an answer of evidence-api")
+            lab_hosts.await_platform(lab, ports)
         lab.write(lab_hosts.recorded(lab, release, source, ports, image_of))
     print(f"Lab {lab.name}: {len(ports)} hosts up, {len(missing)} of them new ({time.monotonic() - started:.1f} s)")
 

@@ -61,7 +61,7 @@ def build(lab: Lab, suite: str) -> None:
     deployment.prepare(lab, suite)
     lab.write(lab_hosts.recorded(lab, suite, "bare", ports, {host: ids[name] for host, name in bare.items()}))
     deploy(lab)
-    lab_hosts.eventually(lambda: lab_hosts.serves(lab, ports["proxy1"]), "an answer of evidence-api")
+    lab_hosts.await_platform(lab, ports)
     deployed = time.monotonic()
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda item: commit(lab, *item), lab_images.golden_images(suite).items()))

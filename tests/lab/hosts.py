@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from ipaddress import ip_network
@@ -66,6 +66,19 @@ def serves(lab: Lab, proxy_port: int) -> bool:
     """Whether evidence-api answers through the proxy and reaches its database."""
     command = ssh_command(lab, proxy_port, "curl", "-sSf", "-m", "5", "https://proxy1/readyz")
     return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def replicates(lab: Lab, primary_port: int) -> bool:
+    """Whether the standby streams from the primary."""
+    query = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+    command = ssh_command(lab, primary_port, f'cd / && sudo -n -u postgres psql -XAtqc "{query}"')
+    return subprocess.run(command, capture_output=True, check=False, text=True).stdout.strip() == "1"
+
+
+def await_platform(lab: Lab, ports: Mapping[str, int]) -> None:
+    """Wait until the platform is whole: it answers through the proxy, and its standby follows."""
+    eventually(lambda: serves(lab, ports["proxy1"]), "an answer of evidence-api")
+    eventually(lambda: replicates(lab, ports["db1"]), "replication from db1 to db2")
 
 
 def eventually(condition: Callable[[], bool], what: str, seconds: float = START_TIMEOUT) -> None:

@@ -81,7 +81,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             _print(report, _shown(html or folder))
         return {
             "changed": False,
-            **_verdict(report, arguments["fail_on"], html or folder),
+            "verdict": _verdict(report, arguments["fail_on"], html or folder),
             "findings": [finding.to_dict() for finding in report.findings],
             "report": {
                 "path": str(html or folder / DATA),
@@ -99,10 +99,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 yield folder / "runbook_docs"
 
 
-def _verdict(report: Report, fail_on: str, path: Path) -> dict[str, Any]:
-    """Whether the task fails, now that the report is written."""
+def _verdict(report: Report, fail_on: str, path: Path) -> str:
+    """Why the run has to fail, and where to read on; empty if it has not."""
     message = judge(report.findings, fail_on)
-    return {"failed": True, "msg": f"{message}\nReport: {path}"} if message else {}
+    return f"{message}\nReport: {path}" if message else ""
 
 
 def _report(arguments: Mapping[str, Any]) -> Report:

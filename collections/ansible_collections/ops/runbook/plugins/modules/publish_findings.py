@@ -56,7 +56,8 @@ options:
     type: path
   fail_on:
     description:
-      - The task fails, after the reports are written, if a finding is this or worse.
+      - RV(verdict) says why the run has to fail if a finding is this or worse. The task itself does not fail, because
+        Ansible prints the whole result of a task that does.
       - V(unknown) is worse than V(warning), because what is unknown may be broken.
       - No finding at all counts as V(unknown).
     type: str
@@ -75,6 +76,10 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+verdict:
+  description: Why the run has to fail, one line a finding; empty if no finding is as bad as O(fail_on).
+  returned: success
+  type: str
 report:
   description: Where the report is and what it says.
   returned: success
