@@ -9,6 +9,8 @@ from pathlib import Path
 from tests.contract.project import Project, Rule, walk
 
 MAX_PLAYBOOK_LINES = 60
+#: Tasks that always fail.
+FAILING = {"ansible.builtin.fail", "ops.runbook.fail_as"}
 #: Put together here, so that this file is none of those that it finds.
 UNWANTED = {
     "a path of one machine": re.compile("/wo" + "rk/|/Us" + "ers/"),
@@ -39,12 +41,13 @@ def failure_is_never_ignored(project: Project) -> Iterator[str]:
 
 
 def rescue_ends_in_failure(project: Project) -> Iterator[str]:
-    """A rescued play exits 0: every rescue ends in ``fail``, so that AWX and CI see what happened."""
+    """A rescued play exits 0: every rescue ends in a task that fails, so that AWX and CI see what happened."""
     for path in project.below("roles", "playbooks"):
         for mapping in walk(project.yaml(path)):
             last = mapping.get("rescue", [None])[-1]
-            if last is not None and ("ansible.builtin.fail" not in last or "when" in last):
-                yield f"{path}: the rescue of {mapping.get('name', '?')!r} does not end in ansible.builtin.fail"
+            if last is not None and (not FAILING & last.keys() or "when" in last):
+                name, ends = mapping.get("name", "?"), " or ".join(sorted(FAILING))
+                yield f"{path}: the rescue of {name!r} does not end in {ends}"
 
 
 def there_are_no_symlinks(project: Project) -> Iterator[str]:

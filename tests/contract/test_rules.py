@@ -278,5 +278,12 @@ def test_rule_notices(broken: Broken, tmp_path: Path) -> None:
     assert any(broken.said in violation for violation in violations), violations
 
 
+def test_rescue_may_end_in_fail_as(tmp_path: Path) -> None:
+    last = "ops.runbook.fail_as: {msg: oh, outcome: rolled_back}"
+    rescue = f"    - name: Try\n      block: []\n      rescue:\n        - {last}\n"
+    miniature.write(tmp_path, changes=added(PLAYBOOK, rescue))
+    assert list(source.rescue_ends_in_failure(Project(tmp_path))) == []
+
+
 def test_every_rule_has_a_project_that_breaks_it() -> None:
     assert {item.rule for item in BROKEN} == set(RULES)
