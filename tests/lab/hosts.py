@@ -135,6 +135,7 @@ def run(lab: Lab, host: str, image: str, key: str, network: str) -> None:
         network,
         "--publish=127.0.0.1::22",
         "--systemd=always",
+        "--restart=always",  # a host that reboots comes back
         f"--cap-add={CAPABILITIES}",
         "--security-opt=apparmor=unconfined",
         "--security-opt=label=disable",
