@@ -1,0 +1,221 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Runs a command on many hosts at once from one action, over the connection that Ansible would use for each of them.
+
+A task that runs on every host costs the controller a worker process, the host's variables and a copy of every result for each
+callback: more than the log-in itself. What only reads, or is one command, goes out from one `run_once` action instead.
+This is the only place that builds connections as ansible-core's task executor does.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ansible import constants
+from ansible.errors import AnsibleError
+from ansible.executor.task_executor import TaskExecutor
+from ansible.playbook.play_context import PlayContext
+
+#: What the controller grants beyond the command's own time limit, for logging in and for the way back.
+MARGIN = 20.0
+#: How often it looks for overdue hosts, in seconds.
+_LOOK = 0.5
+
+
+@dataclass(frozen=True)
+class Command:
+    """What is run on a host."""
+
+    line: str
+    stdin: bytes = b""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What a host answered."""
+
+    rc: int = 0
+    stdout: str = ""
+    stderr: str = ""
+    #: From asking for the connection to the answer.
+    seconds: float = 0.0
+    #: Why there is no answer; empty where there is one, whatever its exit status.
+    error: str = ""
+
+
+class _Overdue:
+    """Which command each thread runs since when, and which of them took too long."""
+
+    def __init__(self, timeout: float) -> None:
+        self._timeout = timeout
+        self._running: dict[str, tuple[int, float]] = {}
+        self._lock = threading.Lock()
+
+    def begin(self, host: str) -> None:
+        with self._lock:
+            self._running[host] = threading.get_native_id(), time.monotonic()
+
+    def end(self, host: str) -> bool:
+        """Whether the answer still counts."""
+        with self._lock:
+            return self._running.pop(host, None) is not None
+
+    def stop(self) -> list[str]:
+        """Give up what took too long: the hosts. Their programs on the controller (ssh) end."""
+        late = time.monotonic() - self._timeout
+        with self._lock:
+            hosts = {host: thread for host, (thread, start) in self._running.items() if start < late}
+            for host in hosts:
+                del self._running[host]
+        for thread in hosts.values():
+            _end_children(thread)
+        return list(hosts)
+
+
+def _end_children(thread: int) -> None:
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for pid in Path(f"/proc/self/task/{thread}/children").read_text(encoding="ascii").split():
+            os.kill(int(pid), signal.SIGKILL)
+
+
+class FanOut:
+    """The hosts of an action's play, each with its own connection, become method and variables."""
+
+    def __init__(self, action: Any, task_vars: Mapping[str, Any]) -> None:
+        self._action = action
+        self._task = action._task
+        self._manager = self._task.get_variable_manager()
+        self._play = self._task.get_play()
+        self._forks = int(task_vars.get("ansible_forks") or constants.DEFAULT_FORKS)
+        self._own = task_vars
+
+    def interpreter(self, host: str, variables: Mapping[str, Any] | None = None) -> str:
+        """The Python to use on the host."""
+        known = variables if variables is not None else self.variables(host)
+        chosen = known.get("ansible_python_interpreter") or constants.config.get_config_value(
+            "INTERPRETER_PYTHON", variables=known
+        )
+        chosen = str(self._templar(known).template(chosen))
+        return "/usr/bin/python3" if chosen.startswith("auto") else chosen
+
+    def variables(self, host: str) -> dict[str, Any]:
+        """All variables as a task on this host sees them, not templated."""
+        entity = self._manager._inventory.get_host(host)
+        found: dict[str, Any] = self._manager.get_vars(play=self._play, host=entity, task=self._task)
+        return found
+
+    def run_python(self, programs: Mapping[str, bytes], timeout: float) -> dict[str, Reply]:
+        """Run a Python program on each host; it comes through the pipe, so that no file lands there."""
+        # Isolated, no bytecode written.
+        return self._run(
+            programs,
+            timeout,
+            lambda host, program, variables: Command(f"{self.interpreter(host, variables)} -IBX utf8 -", program),
+        )
+
+    def run(self, commands: Mapping[str, Command], timeout: float) -> dict[str, Reply]:
+        """Run each host's command, and wait at most this many seconds (and MARGIN) for each."""
+        return self._run(commands, timeout, lambda _host, command, _variables: command)
+
+    def _run(self, work: Mapping[str, Any], timeout: float, prepare: Any) -> dict[str, Reply]:
+        waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
+        answers: queue.SimpleQueue[tuple[str, Reply]] = queue.SimpleQueue()
+        overdue = _Overdue(timeout + MARGIN)
+        threads = min(self._forks, len(work))
+        for _number in range(threads):
+            # Daemons: one whose program cannot be ended must not keep the run from ending.
+            thread = threading.Thread(target=_work, args=(waiting, answers, overdue), daemon=True)
+            thread.start()
+        for host, item in work.items():
+            try:
+                variables = self.variables(host)
+                command = prepare(host, item, variables)
+                waiting.put((host, self._handler(host, variables), command, contextvars.copy_context()))
+            except AnsibleError as error:
+                answers.put((host, Reply(error=str(error))))
+        for _number in range(threads):
+            waiting.put(None)
+        return self._collect(work, answers, overdue, timeout + MARGIN)
+
+    @staticmethod
+    def _collect(
+        hosts: Iterable[str], answers: queue.SimpleQueue[tuple[str, Reply]], overdue: _Overdue, limit: float
+    ) -> dict[str, Reply]:
+        replies: dict[str, Reply] = dict.fromkeys(hosts, Reply())
+        missing = set(replies)
+        while missing:
+            with suppress(queue.Empty):
+                host, reply = answers.get(timeout=_LOOK)
+                replies[host] = reply
+                missing.discard(host)
+            for host in overdue.stop():
+                replies[host] = Reply(seconds=limit, error=f"the host did not answer within {limit:g} s")
+                missing.discard(host)
+        return replies
+
+    def _templar(self, variables: Mapping[str, Any]) -> Any:
+        return self._action._templar.copy_with_new_env(available_variables=variables)
+
+    def _handler(self, host: str, variables: dict[str, Any]) -> Any:
+        """An action of the same kind that is connected to the host."""
+        templar = self._templar(variables)
+        executor = TaskExecutor(
+            self._manager._inventory.get_host(host),
+            self._context(variables, templar, host),
+            self._action._loader,
+            self._action._shared_loader_obj,
+            None,
+            self._manager,
+        )
+        name = variables.get("ansible_connection") or self._play.connection or constants.DEFAULT_TRANSPORT
+        executor._connection = executor._get_connection(variables, templar, templar.template(name))
+        executor._set_connection_options(variables, templar)
+        return type(self._action)(
+            self._task,
+            executor._connection,
+            executor._play_context,
+            self._action._loader,
+            templar,
+            self._action._shared_loader_obj,
+        )
+
+    def _context(self, variables: Mapping[str, Any], templar: Any, host: str) -> PlayContext:
+        known = self._action._play_context
+        # Passwords that were typed in are for all hosts; those that the action's own host has are for no other.
+        passwords = {
+            "conn_pass": "" if _has(self._own, "password") else known.password,
+            "become_pass": "" if _has(self._own, "become_pass") else known.become_pass,
+        }
+        context = PlayContext(self._play, passwords, known.connection_lockfd)
+        context = context.set_task_and_variable_override(task=self._task, variables=variables, templar=templar)
+        context.post_validate(templar=templar)
+        if not context.remote_addr:
+            context.remote_addr = self._manager._inventory.get_host(host).address
+        return context
+
+
+def _has(variables: Mapping[str, Any], attribute: str) -> bool:
+    return any(name in variables for name in constants.MAGIC_VARIABLE_MAPPING[attribute])
+
+
+def _work(waiting: queue.SimpleQueue[Any], answers: queue.SimpleQueue[tuple[str, Reply]], overdue: _Overdue) -> None:
+    while (job := waiting.get()) is not None:
+        host, handler, command, context = job
+        start = time.monotonic()
+        overdue.begin(host)
+        try:
+            done = context.run(handler._low_level_execute_command, command.line, in_data=command.stdin or None)
+            reply = Reply(done["rc"], done["stdout"], done["stderr"], time.monotonic() - start)
+        except Exception as error:  # nobody else would see it: a thread that ends in silence leaves its host unanswered
+            reply = Reply(seconds=time.monotonic() - start, error=str(error))
+        if overdue.end(host):
+            answers.put((host, reply))
