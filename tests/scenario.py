@@ -1,17 +1,40 @@
-"""What scenarios share: running a procedure as an operator does, and a root shell on its hosts."""
+"""What scenarios share: running a procedure as an operator does, ending it in the middle, and a look at its hosts."""
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
-from collections.abc import Sequence
-from dataclasses import dataclass
+import tempfile
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger
+from ansible_collections.ops.runbook.plugins.module_utils.run_record import records
+
+from tests import host_files
+from tests.host_files import HostFile, changed_files
+from tests.interruptions.callback.power_cut import marked
 from tests.lab.podman import environment
 from tests.lab.state import Lab
+
+__all__ = [
+    "ROOT",
+    "Change",
+    "Comparison",
+    "HostFile",
+    "Outcome",
+    "Procedure",
+    "changed_files",
+    "files",
+    "same_changes",
+    "shell",
+]
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -31,14 +54,37 @@ def shell(host: str, script: str) -> str:
     return result.stdout
 
 
+def files(host: str, *, content: bool = True) -> dict[str, HostFile]:
+    """Path → state of everything on the host's disk but what a living host writes all the time."""
+    return host_files.parse(shell(host, host_files.command(content=content)))
+
+
+class Change(NamedTuple):
+    """A change as it stands in the run record."""
+
+    host: str
+    task: str
+    subject: str = ""
+    item: str = ""
+
+    @property
+    def essence(self) -> Change:
+        """What makes it the same change in check mode, where some modules do not say which file an item is about."""
+        return self._replace(subject="") if self.item else self
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """What a procedure printed, how it ended, and its report."""
+    """What a procedure printed, how it ended, its report and its record."""
 
     returncode: int
-    output: str
+    output: str = field(repr=False)
     #: The content of findings.json; empty where no report was written.
-    report: dict[str, Any]
+    report: dict[str, Any] = field(repr=False)
+    #: The run's newest entry in the ledger; that of a killed run ends with the outcome `interrupted`.
+    record: dict[str, Any] = field(default_factory=dict, repr=False)
+    #: What was changed, in order. Of a killed run: until it was killed.
+    changes: tuple[Change, ...] = ()
 
     @property
     def findings(self) -> list[dict[str, Any]]:
@@ -51,29 +97,122 @@ class Outcome:
         """(host, check) → status of every finding that is not ok."""
         return {(f["host"], f["check"]): f["status"] for f in self.findings if f["status"] != "ok"}
 
+    @property
+    def killed(self) -> bool:
+        """Whether the run was killed, and did not come to its end before."""
+        return self.returncode == -signal.SIGKILL
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What check mode predicted against what was applied; true where both are the same."""
+
+    not_applied: tuple[Change, ...]
+    not_predicted: tuple[Change, ...]
+
+    def __bool__(self) -> bool:
+        return not self.not_applied and not self.not_predicted
+
+    def __repr__(self) -> str:
+        rows = [f"predicted, not applied: {change}" for change in self.not_applied]
+        rows += [f"applied, not predicted: {change}" for change in self.not_predicted]
+        return "\n".join(rows) or "as predicted"
+
+
+def same_changes(check: Outcome, apply: Outcome) -> Comparison:
+    """Compare the changes of a check run with those of the run that followed. Raises ValueError for other runs."""
+    for outcome, expected in ((check, True), (apply, False)):
+        where: Mapping[str, Any] = outcome.record["where"]
+        if bool(where.get("check")) is not expected or outcome.record["outcome"] != "succeeded":
+            kind = "check run" if expected else "run"
+            raise ValueError(f"not a {kind} that succeeded: {outcome.record['outcome']}\n{outcome.output[-4000:]}")
+    if not apply.changes:
+        raise ValueError("the run changed nothing: there is nothing to compare")
+    predicted, applied = (Counter(change.essence for change in outcome.changes) for outcome in (check, apply))
+    return Comparison(tuple((predicted - applied).elements()), tuple((applied - predicted).elements()))
+
 
 @dataclass(frozen=True)
 class Procedure:
-    """A procedure that publishes findings, with its inventories and a state directory."""
+    """A procedure with its inventories and a state directory."""
 
     name: str
     inventories: tuple[Path, ...]
     state: Path
+    #: Where it lies, if not at the place that its name says.
+    playbook: Path | None = None
 
-    def run(self, *options: str, prefix: Sequence[str] = ()) -> Outcome:
-        """Run it, under another program if there is a prefix."""
-        inventories = [word for path in self.inventories for word in ("--inventory", str(path))]
+    def run(self, *options: str, prefix: Sequence[str] = (), extra: Mapping[str, str] | None = None) -> Outcome:
+        """Run it, under another program if there is a prefix, with further environment variables if there are any."""
         reports = self.state / "reports" / self.name
         before = set(reports.glob("*/findings.json"))
-        result = subprocess.run(
-            [*prefix, "ansible-playbook", f"playbooks/{self.name}.yml", *inventories, *options],
-            cwd=ROOT,
-            env={**os.environ, "RUNBOOK_STATE_DIR": str(self.state)},
-            check=False,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
+        known = set(self._records())
+        # A file, because a pipe stays open as long as any process that was started holds it.
+        with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+            process = subprocess.Popen(
+                [*prefix, *self._command(), *options],
+                cwd=ROOT,
+                env={**os.environ, "RUNBOOK_STATE_DIR": str(self.state), **(extra or {})},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            returncode = process.wait()
+            output.seek(0)
+            text = output.read()
         new = sorted(set(reports.glob("*/findings.json")) - before)
         report = json.loads(new[-1].read_text(encoding="utf-8")) if new else {}
-        return Outcome(result.returncode, result.stdout, report)
+        record = _own(process.pid, {key: body for key, body in self._records().items() if key not in known})
+        return Outcome(returncode, text, report, record, _changes(record))
+
+    def killed_after(self, number: int, *options: str) -> Outcome:
+        """Run it and kill every process of the controller right after that many changes, like a power cut.
+
+        `killed` of the outcome is false where the run came to its end before; `changes` says how far it came.
+        """
+        return self._killed({"POWER_CUT_AFTER": str(number)}, *options)
+
+    def killed_at(self, task: str, *options: str) -> Outcome:
+        """Run it and kill it right after the first result of a task with these words in its name."""
+        return self._killed({"POWER_CUT_AT": task}, *options)
+
+    def _killed(self, point: Mapping[str, str], *options: str) -> Outcome:
+        # Sockets of its own: a power cut leaves no ssh master behind, and takes none of another run away.
+        with tempfile.TemporaryDirectory(prefix="cut-") as folder:
+            log, mark = Path(folder) / "changes", uuid.uuid4().hex
+            extra = {
+                "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/interruptions/callback"),
+                "ANSIBLE_CALLBACKS_ENABLED": "ops.runbook.run_record,power_cut",
+                "ANSIBLE_SSH_CONTROL_PATH_DIR": folder,
+                "POWER_CUT_LOG": str(log),
+                "POWER_CUT_MARK": mark,
+                **point,
+            }
+            outcome = self.run(*options, extra=extra)
+            assert not (outcome.killed and marked(mark)), "some of the controller's processes live on"
+            rows = log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+        changes = tuple(Change(*json.loads(row)) for row in rows)
+        return Outcome(outcome.returncode, outcome.output, outcome.report, outcome.record, changes)
+
+    def _command(self) -> list[str]:
+        inventories = [word for path in self.inventories for word in ("--inventory", str(path))]
+        return ["ansible-playbook", str(self.playbook or f"playbooks/{self.name}.yml"), *inventories]
+
+    def record(self, run_id: str) -> dict[str, Any]:
+        """What the ledger says of a run by now."""
+        return self._records()[run_id]
+
+    def _records(self) -> dict[str, dict[str, Any]]:
+        return records(Ledger(self.state / "ledger"))
+
+
+def _own(pid: int, new: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    """The record of the process among those that appeared meanwhile: another run may have shared the ledger."""
+    bodies = list(new.values())
+    return next((body for body in bodies if body["process"]["pid"] == pid), bodies[-1] if bodies else {})
+
+
+def _changes(record: Mapping[str, Any]) -> tuple[Change, ...]:
+    rows: Iterable[Mapping[str, str]] = record.get("changes", ())
+    return tuple(Change(row["host"], row["task"], row.get("subject", ""), row.get("item", "")) for row in rows)

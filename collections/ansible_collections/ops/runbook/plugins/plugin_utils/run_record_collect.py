@@ -44,6 +44,8 @@ class Collector:
         self.rolled_back = False
         self.unmatched: list[str] = []
         self.matched = False
+        #: Hosts that a task looked at from another one.
+        self._examined: Counter[str] = Counter()
 
     def no_hosts(self, pattern: str) -> None:
         """A play whose pattern matched no host."""
@@ -58,6 +60,7 @@ class Collector:
         data = result.result
         for part in _parts(data, looped=task.loop is not None):
             self._part(part)
+            self._examined.update(host for host in part.get("examined", ()) if host != result.host.get_name())
             if part.get("changed"):
                 self._change(result, part)
             if failed and (part is data or _has_failed(part)):
@@ -121,6 +124,8 @@ class Collector:
         """Put everything into the record, except its end. There are no statistics of a run that was interrupted."""
         if stats is not None:
             self.hosts = {host: _host_result(stats.summarize(host)) for host in stats.processed}
+        for host, times in self._examined.items():
+            self.hosts.setdefault(host, HostResult()).ok += times
         record.hosts = dict(sorted(self.hosts.items()))
         record.changes = self._changes
         record.failures = self._failures
@@ -195,15 +200,17 @@ def _event(result: Any, part: Mapping[str, Any]) -> TaskEvent:
         host=result.host.get_name(),
         task=result.task.get_name(),
         action=result.task.action,
-        subject=_subject(part),
+        subject=_subject(part, result.task),
         item=_text(item) if item not in ("", None) else "",
     )
 
 
-def _subject(part: Mapping[str, Any]) -> str:
+def _subject(part: Mapping[str, Any], task: Any) -> str:
     invocation = part.get("invocation")
     arguments = invocation.get("module_args") if isinstance(invocation, Mapping) else None
-    for source in (part, arguments):
+    # Some modules say less in check mode than when they apply. A loop's task knows its last item's arguments only.
+    own = task.args if task.loop is None and not task.no_log and "censored" not in part else None
+    for source in (part, arguments, own):
         if isinstance(source, Mapping):
             for key in _SUBJECT_KEYS:
                 if source.get(key):
