@@ -10,7 +10,7 @@ from typing import Any
 from tests.contract.project import IMPORTS, Project, Rule, walk
 
 #: Variables with a role's name that its plugins read from the inventory, host by host, or set as facts.
-OF_PLUGINS = {"health_check_class", "health_check_findings"}
+OF_PLUGINS = {"health_check_class", "health_check_findings", "service_restart_result", "host_reboot_result"}
 
 
 def _calls(project: Project) -> dict[tuple[str, str], Path]:
