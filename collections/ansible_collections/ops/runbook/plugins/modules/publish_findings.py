@@ -35,7 +35,9 @@ options:
     type: str
     default: ''
   sections:
-    description: What else the report shows, as M(ops.runbook.daily_outlook) returns it in C(sections).
+    description:
+      - What else the report shows, as M(ops.runbook.daily_outlook) returns it in C(sections).
+      - C(tables) is a list of tables with C(title), C(columns), C(rows) of as many texts each, and perhaps a C(note).
     type: dict
     default: {}
   formats:
@@ -70,8 +72,7 @@ EXAMPLES = r"""
 - name: Publish what the sweep found
   ops.runbook.publish_findings:
     procedure: monitoring_procedures/health_checks
-    findings: >-
-      {{ ansible_play_hosts_all | map('extract', hostvars, 'health_check_findings') | flatten(skip_nulls=false) }}
+    findings: "{{ health_check_findings }}"
   run_once: true
 """
 

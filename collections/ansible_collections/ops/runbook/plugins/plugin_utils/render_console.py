@@ -12,11 +12,14 @@ from itertools import zip_longest
 from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
 from ansible_collections.ops.runbook.plugins.plugin_utils.outlook import GROUPS, Changes
 from ansible_collections.ops.runbook.plugins.plugin_utils.render_text import moment, since, value
+from ansible_collections.ops.runbook.plugins.plugin_utils.report_tables import Table, tables
 from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report, reading_order
 
 NARROWEST, WIDEST = 79, 120
 #: More rows than fit a few screens are read in the HTML report.
 MOST_ROWS = 60
+#: Of a table that the procedure adds.
+MOST_TABLE_ROWS = 20
 
 _HEADINGS = ("STATUS", "HOST", "CHECK", "OBSERVED", "EXPECTED")
 _GAP = "  "
@@ -44,6 +47,8 @@ def render(report: Report, width: int, path: str = "") -> list[Line]:
     lines += _table(attention[:MOST_ROWS], width)
     if len(attention) > MOST_ROWS:
         lines.append(Line(f"and {len(attention) - MOST_ROWS} more, in the report"))
+    for table in tables(report.sections):
+        lines += _added(table, width)
     lines += [Line(""), *_changes(report, width), *_totals(report, width)]
     if path:
         # A path is copied: it stays in one piece.
@@ -80,6 +85,26 @@ def _totals(report: Report, width: int) -> Iterator[Line]:
     parts = [f"{counts[status]} {status}" for status in ("critical", "unknown", "warning") if counts[status]]
     parts.append(f"{counts['ok']} ok")
     yield from _wrapped(f"{' · '.join(parts)} on {hosts} host{'' if hosts == 1 else 's'}", width, report.worst)
+
+
+def _added(table: Table, width: int) -> Iterator[Line]:
+    """A table that the procedure adds; its last column takes the space that is left."""
+    rows = [tuple(_plain(cell) for cell in row) for row in table.rows[:MOST_TABLE_ROWS]]
+    yield from (Line(""), Line(_plain(table.title)))
+    if not rows:
+        yield Line("  nothing")
+    else:
+        heads = tuple(column.upper() for column in table.columns)
+        most = max(8, (width - 2) // len(heads))
+        widths = [min(max(len(row[column]) for row in (heads, *rows)), most) for column in range(len(heads) - 1)]
+        widths.append(max(8, width - 2 - sum(widths) - len(_GAP) * len(widths)))
+        for row in (heads, *rows):
+            cells = [textwrap.wrap(text, size) or [""] for text, size in zip(row, widths, strict=True)]
+            yield from (Line(f"  {_row(line, widths)}") for line in zip_longest(*cells, fillvalue=""))
+    if len(table.rows) > MOST_TABLE_ROWS:
+        yield Line(f"  and {len(table.rows) - MOST_TABLE_ROWS} more, in the report")
+    if table.note:
+        yield from (Line(f"  {line}") for line in textwrap.wrap(_plain(table.note), width - 2))
 
 
 def _table(findings: list[Finding], width: int) -> Iterator[Line]:

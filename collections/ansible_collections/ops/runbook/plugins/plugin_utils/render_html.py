@@ -16,6 +16,7 @@ from ansible_collections.ops.runbook.plugins.module_utils.finding import STATUSE
 from ansible_collections.ops.runbook.plugins.plugin_utils import render_pictures, render_text
 from ansible_collections.ops.runbook.plugins.plugin_utils.outlook import TYPE as OUTLOOK
 from ansible_collections.ops.runbook.plugins.plugin_utils.outlook import Changes, Forecast
+from ansible_collections.ops.runbook.plugins.plugin_utils.report_tables import tables
 from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report, natural, reading_order
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
@@ -114,6 +115,7 @@ def render(report: Report, pages: Pages, files: Iterable[str] = ()) -> str:
         pictures=render_pictures.pictures(report.findings, made),
         forecasts=made[:_MOST_FORECASTS],
         later=made[_MOST_FORECASTS:],
+        tables=tables(report.sections),
         changes=changes,
         since=render_text.since(changes.since, report.time) if changes and changes.since else "",
         access=_access(report.findings),

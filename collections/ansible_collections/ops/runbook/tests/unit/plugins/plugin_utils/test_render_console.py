@@ -7,7 +7,7 @@ import pytest
 from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
 from ansible_collections.ops.runbook.plugins.plugin_utils.outlook import Change, Changes
 from ansible_collections.ops.runbook.plugins.plugin_utils.render_console import one_line, render
-from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report
+from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report, ReportError
 
 PAGE = "monitoring-procedures/health-checks"
 FULL = Finding(
@@ -110,3 +110,45 @@ def test_findings_do_not_steer_the_terminal() -> None:
 def test_one_line_says_what_where_and_what_to_do() -> None:
     said = one_line(FULL)
     assert said == "critical: root filesystem on db1 - / is 97 % full (see monitoring-procedures/health-checks#disk)"
+
+
+def test_tables_of_the_procedure_stand_before_the_sum() -> None:
+    rows = [["app1", "journal", "1.2 GiB"], ["db1", "a very long name of an area that does not fit \x1b[31m", "0 B"]]
+    table = {"title": "Disk reclaimed", "columns": ["Host", "Area", "Reclaimed"], "rows": rows, "note": "All of it."}
+    empty = {"title": "Restarted", "columns": ["Host"], "rows": []}
+    lines = text(replace(REPORT, findings=(FINE,), sections={"tables": [table, empty]}), width=79).splitlines()
+    assert lines[3:] == [
+        "Disk reclaimed",
+        "  HOST  AREA                       RECLAIMED",
+        "  app1  journal                    1.2 GiB",
+        "  db1   a very long name of an     0 B",
+        "        area that does not fit",
+        "        [31m",
+        "  All of it.",
+        "",
+        "Restarted",
+        "  nothing",
+        "",
+        "1 ok on 1 host",
+    ]
+
+
+def test_long_tables_are_cut() -> None:
+    table = {"title": "T", "columns": ["N"], "rows": [[number] for number in range(25)]}
+    lines = text(replace(REPORT, sections={"tables": [table]})).splitlines()
+    assert "  19" in lines
+    assert "  20" not in lines
+    assert "  and 5 more, in the report" in lines
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        ({"title": "T", "rows": []}, "Table 1 of the report is no mapping with title"),
+        ({"title": "T", "columns": ["A", "B"], "rows": [["x"]]}, "has not 2 cells"),
+        ({"title": "T", "columns": ["A"], "rows": [], "notes": ""}, "Table 1 of the report"),
+    ],
+)
+def test_wrong_tables_are_named(table: dict[str, object], message: str) -> None:
+    with pytest.raises(ReportError, match=message):
+        render(replace(REPORT, sections={"tables": [table]}), 100)

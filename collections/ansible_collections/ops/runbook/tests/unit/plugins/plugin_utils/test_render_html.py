@@ -180,3 +180,16 @@ def test_growth_is_drawn_only_where_it_is_known() -> None:
     assert 'class="full"' in growing[0].picture
     assert pictures([], forecasts(used(93, 0), [], Limits())).growth.shown == []
     assert pictures([], forecasts(used(80, 0), past, Limits())).growth.shown == []
+
+
+def test_tables_of_the_procedure_are_shown_and_escaped() -> None:
+    table = {
+        "title": "Disk reclaimed",
+        "columns": ["Host", "Area"],
+        "rows": [["app1", "<b>logs</b>"]],
+        "note": "All of it.",
+    }
+    text = page(tables=[table])
+    assert "Disk reclaimed" in text
+    assert "<td>app1</td><td>&lt;b&gt;logs&lt;/b&gt;</td>" in text
+    assert "All of it." in text
