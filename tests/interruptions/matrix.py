@@ -1,0 +1,145 @@
+"""A procedure is killed after every change in turn; after each, the next run has to converge."""
+
+from __future__ import annotations
+
+import importlib.util
+import itertools
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+
+from tests.lab.images import PLATFORM_HOSTS
+from tests.scenario import ROOT, Outcome, Procedure, shell
+
+#: The guard's task after which the hosts are locked, and nothing is changed yet.
+LOCKED = "acquire | Lock all hosts"
+#: Where locks lie on a host.
+LOCKS = "/var/lib/ops-runbook"
+#: The run that the operator starts after the kill, and one that only looks.
+AGAIN, CHECK = (), ("--check",)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A procedure, the state that it starts from, and what it makes of it."""
+
+    name: str
+    inventories: tuple[Path, ...]
+    #: From a fresh platform to one on which there is work to do.
+    arrange: Callable[[], None]
+    #: Fails where the hosts are not as the procedure wants them.
+    assert_converged: Callable[[], None]
+    options: tuple[str, ...] = ()
+    hosts: tuple[str, ...] = PLATFORM_HOSTS
+    #: How a run that nobody kills ends.
+    outcome: str = "succeeded"
+    playbook: Path | None = None
+
+    def procedure(self, state: Path) -> Procedure:
+        """The procedure, with records of its own."""
+        return Procedure(self.name, self.inventories, state, self.playbook)
+
+    def prepare(self) -> None:
+        """A fresh platform with work to do."""
+        command = [sys.executable, "-m", "tests.lab", "up", "--fresh", *self.hosts]
+        subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        self.arrange()
+
+
+def from_scenario(name: str, module: ModuleType) -> Case:
+    """The case that a scenario's module `interruption` describes."""
+    return Case(
+        name=name,
+        inventories=module.INVENTORIES,
+        arrange=module.arrange,
+        assert_converged=module.assert_converged,
+        options=module.OPTIONS,
+        hosts=getattr(module, "HOSTS", PLATFORM_HOSTS),
+        outcome=getattr(module, "OUTCOME", "succeeded"),
+    )
+
+
+def procedure_of(module: Path) -> str:
+    """The procedure that a scenario's module is about: the playbook with the scenario's name."""
+    (playbook,) = (ROOT / "playbooks").rglob(f"{module.parts[-3]}.yml")
+    return str(playbook.relative_to(ROOT / "playbooks").with_suffix(""))
+
+
+def load(path: Path) -> ModuleType:
+    """A scenario's module, which belongs to no package; it imports its neighbours."""
+    sys.path.insert(0, str(path.parent))
+    try:
+        spec = importlib.util.spec_from_file_location(f"{path.parts[-3]}_interruption", path)
+        assert spec
+        assert spec.loader
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    finally:
+        sys.path.remove(str(path.parent))
+    return module
+
+
+def after_lock(case: Case, state: Path) -> None:
+    """Kill the run when all hosts are locked and nothing is changed."""
+    case.prepare()
+    procedure = case.procedure(state)
+    killed = procedure.killed_at(LOCKED, *case.options)
+    assert killed.killed, f"there is no task {LOCKED!r}\n{killed.output[-4000:]}"
+    assert killed.changes == (), f"changed before the hosts were locked: {killed.changes}"
+    judge(case, procedure, killed)
+
+
+def after_change(case: Case, number: int, state: Path) -> bool:
+    """Kill the run after that change; false where it makes fewer."""
+    case.prepare()
+    procedure = case.procedure(state)
+    killed = procedure.killed_after(number, *case.options)
+    if not killed.killed:
+        assert killed.record["outcome"] == case.outcome, killed.output[-4000:]
+        assert number > 1, f"the run had nothing to change: {killed.output[-4000:]}"
+        case.assert_converged()
+        return False
+    judge(case, procedure, killed)
+    return True
+
+
+def judge(case: Case, procedure: Procedure, killed: Outcome) -> None:
+    """The next run ends as one that nobody killed, nothing is left to do, and nothing stays behind."""
+    last = f"killed after {killed.changes[-1] if killed.changes else 'the lock was taken'}"
+    assert killed.record["outcome"] == "interrupted", f"{last}: the record says {killed.record['outcome']}"
+    again = procedure.run(*case.options)
+    assert again.record.get("outcome") == case.outcome, f"{last}:\n{again.output[-6000:]}"
+    assert procedure.record(killed.record["run_id"])["outcome"] == "interrupted", last
+    assert left_behind(case) == [], last
+    case.assert_converged()
+    if case.outcome == "succeeded":
+        check = procedure.run(*case.options, *CHECK)
+        assert check.record["outcome"] == "succeeded", f"{last}:\n{check.output[-4000:]}"
+        assert check.changes == (), f"{last}, and the next run left work to do"
+
+
+def left_behind(case: Case) -> list[str]:
+    """Locks that somebody holds, and servers that get no requests."""
+    locks = f"find {LOCKS} -name '*lock*' -type f 2>/dev/null || true"
+    found = [f"{host}: {path}" for host in case.hosts for path in shell(host, locks).split()]
+    states = "cat /etc/nginx/upstreams/*.conf"
+    drained = "proxy1" in case.hosts and " down;" in shell("proxy1", states)
+    return found + (["proxy1: an upstream server is drained"] if drained else [])
+
+
+def points(case: Case, state: Path) -> Iterator[tuple[int, AssertionError | None]]:
+    """Every kill point in turn with what was wrong there; 0 is the moment after the lock."""
+    for number in itertools.count():
+        folder = state / str(number)
+        try:
+            if number == 0:
+                after_lock(case, folder)
+            elif not after_change(case, number, folder):
+                return
+        except AssertionError as error:
+            yield number, error
+        else:
+            yield number, None
