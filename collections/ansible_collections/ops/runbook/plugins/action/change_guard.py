@@ -3,11 +3,34 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
-from ansible.plugins.action import ActionBase
+from ansible.plugins.action import ActionBase, VariableLayer
+from ansible.utils.display import Display
+from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
+from ansible_collections.ops.runbook.plugins.plugin_utils import change_lock, role_options
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_lock import Locks
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_lock_hosts import exchange
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_rules import Ruling, rule
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_run import Holder, UnrecordedRunError, this_run
+from ansible_collections.ops.runbook.plugins.plugin_utils.checks_resolve import suggest
+from ansible_collections.ops.runbook.plugins.plugin_utils.state import state_dir
+
+display = Display()
 
 ENTRY_POINTS = ("preflight", "acquire", "batch", "release")
+#: The hosts that `acquire` has locked, for the plays that follow.
+LOCKED = "__change_guard_locked"
+#: A check run that predicts what another run is about to do; that one's lock is no obstacle.
+PARENT = "RUNBOOK_PARENT_RUN_ID"
+PAGE = "reference/change-guard"
+
+
+class _RefusalError(Exception):
+    """Why the run, or its next batch, may not go on."""
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -21,7 +44,156 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Run one entry point of the role."""
         super().run(tmp, task_vars)
-        self.validate_argument_spec(
+        _unused, arguments = self.validate_argument_spec(
             argument_spec={"entry_point": {"type": "str", "choices": list(ENTRY_POINTS), "required": True}}
         )
-        return {"changed": False}
+        self._variables: Mapping[str, Any] = task_vars or {}
+        self._check = bool(self._task.check_mode)
+        self._findings: list[Finding] = []
+        try:
+            getattr(self, f"_{arguments['entry_point']}")()
+        except _RefusalError as refusal:
+            return {"failed": True, "refused": True, "changed": False, "msg": str(refusal), **self._found()}
+        return {"changed": False, **self._found()}
+
+    def _found(self) -> dict[str, Any]:
+        return {"findings": [finding.to_dict() for finding in self._findings]} if self._findings else {}
+
+    # Entry points
+
+    def _preflight(self) -> None:
+        self._admit(self._options("preflight", self._variables["ansible_play_hosts_all"]), "The change")
+
+    def _acquire(self) -> None:
+        options = self._valid("acquire", self._variables["ansible_play_hosts_all"])
+        hosts = self._hosts_to_lock(options)
+        if self._check:
+            self._predict(hosts)
+        else:
+            self._lock(hosts, options)
+        self.register_host_variables({LOCKED: hosts}, VariableLayer.REGISTER_VARS)
+
+    def _batch(self) -> None:
+        options = self._options("batch", self._variables["ansible_play_batch"])
+        try:
+            self._admit(options, "This batch")
+            if not self._check:
+                self._renew(options)
+        except _RefusalError:
+            if not self._check:
+                self._release()
+            raise
+
+    def _release(self) -> None:
+        hosts = self._variables.get(LOCKED, self._variables["ansible_play_hosts_all"])
+        if self._check or not hosts:
+            return
+        try:
+            own = self._own("")
+        except UnrecordedRunError:
+            return  # it cannot have locked anything
+        for host, error in Locks(self._exchange, own).release(hosts).items():
+            self._note("change lock", host, f"the lock of this run could not be freed: {error}; it expires by itself")
+
+    # Rules
+
+    def _options(self, entry_point: str, hosts: Iterable[str]) -> list[role_options.HostOptions]:
+        return role_options.read(self, role_options.specification(self, entry_point), list(hosts))
+
+    def _valid(self, entry_point: str, hosts: Iterable[str]) -> dict[str, Any]:
+        """The options of the first host; those of all have to be valid."""
+        options = self._options(entry_point, hosts)
+        self._refuse("The change", self._rule(options).errors)
+        return options[0].values
+
+    def _rule(self, options: list[role_options.HostOptions]) -> Ruling:
+        return rule(options, self._task.get_variable_manager().extra_vars, datetime.now(UTC))
+
+    def _admit(self, options: list[role_options.HostOptions], what: str) -> None:
+        ruling = self._rule(options)
+        self._refuse(what, ruling.errors)
+        for reason in ruling.overridden:
+            self._note("change window", options[0].host, f"BREAK-GLASS ({ruling.break_glass}) overrides: {reason}")
+        if self._check:
+            for reason in ruling.refusals:
+                self._note("change window", options[0].host, f"this would be refused now: {reason}")
+        else:
+            self._refuse(what, ruling.refusals)
+
+    @staticmethod
+    def _refuse(what: str, reasons: list[str]) -> None:
+        if reasons:
+            shown = [f"- {reason}" for reason in reasons[: role_options.MOST]]
+            if len(reasons) > len(shown):
+                shown.append(f"- and {len(reasons) - len(shown)} more")
+            raise _RefusalError("\n".join([f"{what} is refused; none of its hosts was changed:", *shown]))
+
+    def _note(self, check: str, host: str, title: str) -> None:
+        """Say it to the operator and to the run record."""
+        display.warning(f"{host}: {title}")
+        anchor = "the-lock" if check == "change lock" else "change-windows"
+        self._findings.append(Finding(check, host, "warning", title, remedy=f"{PAGE}#{anchor}"))
+
+    # Locks
+
+    def _hosts_to_lock(self, options: Mapping[str, Any]) -> list[str]:
+        known = self._task.get_variable_manager()._inventory.hosts
+        hosts = sorted(set(options["change_guard_hosts"] or ()))
+        self._refuse(
+            "The change",
+            [
+                f"change_guard_hosts names {host!r}, which is no host of the inventory{suggest(host, known)}"
+                for host in hosts
+                if host not in known
+            ],
+        )
+        return hosts
+
+    def _lock(self, hosts: list[str], options: Mapping[str, Any]) -> None:
+        if not hosts:
+            return
+        acquired = Locks(self._exchange, self._run(options), options["change_guard_lock_minutes"]).acquire(hosts)
+        for host, error in acquired.stuck.items():
+            self._note(
+                "change lock", host, f"the lock of this run could not be given back: {error}; it expires by itself"
+            )
+        self._refuse("The change", acquired.problems)
+        for host, how in acquired.taken_over.items():
+            self._note("change lock", host, how)
+
+    def _predict(self, hosts: list[str]) -> None:
+        """Say which hosts could not be locked now."""
+        for host, answer in sorted(self._exchange(dict.fromkeys(hosts, change_lock.SHOW)).items()):
+            if answer["result"] == "error":
+                self._note("change lock", host, f"it could not be locked: {answer['error']}")
+            elif answer["result"] == "held":
+                holder = Holder.from_lock(answer["lock"])
+                if holder.run_id != os.environ.get(PARENT) and not holder.is_gone:
+                    self._note("change lock", host, f"it could not be locked now: {holder}")
+
+    def _renew(self, options: list[role_options.HostOptions]) -> None:
+        if LOCKED not in self._variables:
+            raise _RefusalError(
+                "No host is locked: the playbook calls `batch` of change_guard without `acquire` before."
+            )
+        hosts = self._variables[LOCKED]
+        values = options[0].values
+        if hosts:
+            problems = Locks(self._exchange, self._run(values), values["change_guard_lock_minutes"]).renew(hosts)
+            self._refuse("This batch", problems)
+
+    def _run(self, options: Mapping[str, Any]) -> Holder:
+        try:
+            return self._own(options["change_guard_procedure"])
+        except UnrecordedRunError as error:
+            raise _RefusalError(
+                f"The change is refused; none of its hosts was changed:\n- this run is not recorded ({error}). Only "
+                "recorded runs change hosts: put callbacks_enabled = ops.runbook.run_record into ansible.cfg"
+            ) from error
+
+    def _own(self, procedure: str) -> Holder:
+        extra_vars = self._task.get_variable_manager().extra_vars
+        return this_run(state_dir(), procedure, extra_vars, os.environ)
+
+    def _exchange(self, jobs: Mapping[str, change_lock.Job]) -> Mapping[str, Mapping[str, Any]]:
+        return exchange(self, self._variables, jobs)

@@ -38,7 +38,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 findings:
-  description: What the run record has to say about the guard - break-glass, locks taken over, refusals that were warnings.
+  description: What the run record has to say - break-glass, locks taken over, refusals that were warnings.
   type: list
   elements: dict
   returned: where there are some
