@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.contract import rules_pages, rules_roles, rules_source
+from tests.contract import rules_changes, rules_pages, rules_roles, rules_source
 from tests.contract.project import Project, Rule, without_code
 
 ROOT = Path(__file__).resolve().parents[2]
-RULES = (*rules_pages.RULES, *rules_roles.RULES, *rules_source.RULES)
+RULES = (*rules_pages.RULES, *rules_roles.RULES, *rules_changes.RULES, *rules_source.RULES)
 INSTALLED = Path(str(importlib.metadata.distribution("ansible").locate_file("ansible_collections")))
 
 

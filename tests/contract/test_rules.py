@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.contract import miniature
+from tests.contract import rules_changes as changes
 from tests.contract import rules_pages as pages
 from tests.contract import rules_roles as roles
 from tests.contract import rules_source as source
@@ -42,6 +43,34 @@ class Broken:
     changes: dict[str, str | None]
     said: str
     also: Callable[[Path], None] = field(default=lambda root: None)
+
+
+#: The guard, and a procedure that changes hosts and keeps the rules for those.
+_CALL = "    - ansible.builtin.import_role: {{name: {}, tasks_from: {}}}\n"
+_STEPS = ("change_guard preflight", "change_guard acquire", "change_guard batch", "other apply", "change_guard release")
+_TESTS = """\
+def test_success(): assert run() == "succeeded"
+def test_second_run(): assert run().changes == ()
+def test_check_mode(): assert same_changes(check, run()) and changed_files(before, after) == {}
+def test_failure(): assert run() == "rolled_back"
+def test_bad_input(): assert run() == "refused"
+def test_interruption(): assert killed_after(1) == "interrupted"
+"""
+MUTATING = {
+    PAGE: FILES[PAGE].replace("kind: read-only", "kind: mutating"),
+    PLAYBOOK: "- hosts: platform\n  tasks:\n" + "".join(_CALL.format(*step.split()) for step in _STEPS),
+    "molecule/health_checks/tests/test_all.py": _TESTS,
+    "molecule/health_checks/tests/interruption.py": "OPTIONS = ()\n",
+}
+
+
+def mutating(name: str, old: str, new: str) -> dict[str, str | None]:
+    assert old in MUTATING[name]
+    return {**MUTATING, name: MUTATING[name].replace(old, new)}
+
+
+def without_step(step: str) -> dict[str, str | None]:
+    return mutating(PLAYBOOK, _CALL.format(*step.split()), "")
 
 
 def _symlink(root: Path) -> None:
@@ -218,6 +247,61 @@ BROKEN = [
         added(TASKS, "- ansible.builtin.include_role: {name: '{{ item }}'}\n"),
         "calls the role {{ item }}",
     ),
+    *(
+        Broken(changes.change_is_guarded, without_step(step), f"does not call {step}")
+        for step in _STEPS
+        if step.startswith("change_guard")
+    ),
+    Broken(
+        changes.change_is_guarded,
+        replaced(PLAYBOOK, "tasks_from: sweep", "tasks_from: apply"),
+        "does not call change_guard acquire",
+    ),
+    Broken(
+        changes.change_is_guarded,
+        {
+            **replaced(PLAYBOOK, "tasks_from: sweep", "tasks_from: change"),
+            f"{ROLE}/tasks/change.yml": "- ansible.builtin.import_tasks: {file: more.yml}\n",
+            f"{ROLE}/tasks/more.yml": "- ansible.builtin.include_role: {name: traffic, tasks_from: drain}\n",
+        },
+        "does not call change_guard acquire",
+    ),
+    Broken(
+        changes.change_is_guarded,
+        mutating(PLAYBOOK, "  tasks:\n", "  tasks:\n" + _CALL.format("traffic", "drain")),
+        "calls traffic drain before change_guard acquire",
+    ),
+    Broken(
+        changes.change_is_guarded,
+        mutating(PLAYBOOK, "  tasks:\n", "  tasks:\n" + _CALL.format("change_guard", "acquire")),
+        "calls change_guard acquire before change_guard preflight",
+    ),
+    Broken(
+        changes.change_is_guarded,
+        {**MUTATING, PLAYBOOK: MUTATING[PLAYBOOK] + _CALL.format("other", "restore")},
+        "calls no change_guard release after other restore",
+    ),
+    *(
+        Broken(
+            changes.change_is_tested,
+            mutating("molecule/health_checks/tests/test_all.py", f"test_{word}", "test_it"),
+            f"no test of its scenarios has {word} in its name",
+        )
+        for word in changes.SHOWN
+    ),
+    *(
+        Broken(
+            changes.change_is_tested,
+            mutating("molecule/health_checks/tests/test_all.py", row[0], "other"),
+            f"its tests never use {' or '.join(row)}",
+        )
+        for row in changes.USED
+    ),
+    Broken(
+        changes.change_is_tested,
+        {name: text for name, text in MUTATING.items() if not name.endswith("interruption.py")},
+        "there is no molecule/health_checks/tests/interruption.py",
+    ),
     Broken(source.playbook_fits_on_a_screen, added(PLAYBOOK, "#\n" * 60), "has 64 lines; at most 60"),
     Broken(
         source.failure_is_never_ignored,
@@ -276,6 +360,25 @@ def test_rule_notices(broken: Broken, tmp_path: Path) -> None:
     broken.also(tmp_path)
     violations = list(broken.rule(Project(tmp_path)))
     assert any(broken.said in violation for violation in violations), violations
+
+
+def test_a_guarded_and_tested_change_is_accepted(tmp_path: Path) -> None:
+    miniature.write(tmp_path, changes=dict(MUTATING))
+    assert [violation for rule in changes.RULES for violation in rule(Project(tmp_path))] == []
+
+
+def test_a_part_of_a_guarded_playbook_is_guarded(tmp_path: Path) -> None:
+    part = PLAYBOOK.replace(".yml", "_part.yml")
+    call = _CALL.format("other", "apply")
+    parts = {
+        part: f"- hosts: platform\n  tasks:\n{call}",
+        PLAYBOOK: MUTATING[PLAYBOOK].replace(
+            call,
+            f"- ansible.builtin.import_playbook: {Path(part).name}\n- hosts: platform\n  tasks:\n",
+        ),
+    }
+    miniature.write(tmp_path, changes={**MUTATING, **parts})
+    assert list(changes.change_is_guarded(Project(tmp_path))) == []
 
 
 def test_rescue_may_end_in_fail_as(tmp_path: Path) -> None:
