@@ -136,7 +136,8 @@ class _Attempt:
                 self._got(host, answer)
         again = {} if self.acquired.problems else self._again(held)
         if not again:
-            self.acquired.problems += [_refusal(host, holder) for host, (holder, _age) in held.items()]
+            runs = by_run({host: holder for host, (holder, _age) in held.items()})
+            self.acquired.problems += [_refusal(hosts, holder) for hosts, holder in runs]
         return again
 
     def _got(self, host: str, answer: Mapping[str, Any]) -> None:
@@ -171,14 +172,23 @@ class _Attempt:
         return self._waits.clock() - self._begin
 
 
-def _refusal(host: str, holder: Holder) -> str:
+def by_run(held: Mapping[str, Holder]) -> list[tuple[list[str], Holder]]:
+    """The hosts that each run holds."""
+    runs: dict[str, list[str]] = {}
+    for host, holder in held.items():
+        runs.setdefault(holder.run_id, []).append(host)
+    return [(hosts, held[hosts[0]]) for hosts in runs.values()]
+
+
+def _refusal(hosts: list[str], holder: Holder) -> str:
     advice = "Wait for its end"
     if holder.is_gone:
         programs = ", ".join(map(str, leftovers(holder.run_id))) or "none now"
         advice = f"Its process is gone, but programs of it still run on this controller (process {programs}); end them"
-    return f"{host} is locked: {holder}. {advice}, or break the lock: {break_command([host])}"
+    verb = "is" if len(hosts) == 1 else "are"
+    return f"{', '.join(hosts)} {verb} locked: {holder}. {advice}, or break the lock: {break_command(hosts)}"
 
 
 def break_command(hosts: Iterable[str]) -> str:
     """The command that frees hosts whose run is known to be over."""
-    return f"ansible-playbook {BREAK_PLAYBOOK} --limit {','.join(hosts)} -e 'runbook_reason=\"why\"'"
+    return f"ansible-playbook {BREAK_PLAYBOOK} --limit {','.join(hosts)} -e \"runbook_reason='why'\""

@@ -28,6 +28,13 @@ _SOURCES = {
 }
 
 
+#: What the inventory promises: nobody lifts it with -e, because that is what break-glass is for.
+_PROMISED = (
+    *("change_guard_windows", "change_guard_freezes", "change_guard_timezone", "change_guard_ticket_pattern"),
+    *("objectives_change_windows", "objectives_freezes", "objectives_change_ticket_pattern"),
+)
+
+
 @dataclass
 class Ruling:
     """What the rules say about a run, or a batch of it."""
@@ -74,7 +81,12 @@ def _outside(ruling: Ruling, closed: list[str]) -> None:
 
 def _wrong(values: Mapping[str, Any], extra_vars: Mapping[str, Any]) -> list[str]:
     """What is wrong with single values."""
-    errors = []
+    errors = [
+        f"{name} is given on the command line, but only the inventory says when and how changes may be made; "
+        f"if this one cannot wait, use {BREAK_GLASS}"
+        for name in _PROMISED
+        if name in extra_vars
+    ]
     procedure, expected, lock = (
         values[f"change_guard_{name}"] for name in ("procedure", "expected_minutes", "lock_minutes")
     )
