@@ -10,7 +10,17 @@ from typing import Any
 from tests.contract.project import IMPORTS, Project, Rule, walk
 
 #: Variables with a role's name that its plugins read from the inventory, host by host, or set as facts.
-OF_PLUGINS = {"health_check_class", "health_check_findings", "service_restart_result", "host_reboot_result"}
+OF_PLUGINS = {
+    "health_check_class",
+    "health_check_findings",
+    "host_reboot_result",
+    "security_updates_findings",
+    "security_updates_order",
+    "security_updates_plan",
+    "security_updates_sections",
+    "security_updates_serial",
+    "service_restart_result",
+}
 
 
 def _calls(project: Project) -> dict[tuple[str, str], Path]:
