@@ -79,7 +79,7 @@ def _alive(held: Mapping[str, Holder]) -> list[str]:
             processes = leftovers(holder.run_id)
         if processes:
             problems.append(
-                f"{', '.join(hosts)}: the run still works, as process {', '.join(map(str, processes))} on this controller: "
+                f"{', '.join(hosts)}: the run still works on this controller, process {', '.join(map(str, processes))}: "
                 f"{holder}. Stop it first, or break its lock all the same: -e runbook_force=true"
             )
     return problems

@@ -21,7 +21,7 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.change_run import Hold
 PATH = "/var/lib/ops-runbook/change.lock"
 BREAK_PLAYBOOK = "playbooks/operational_procedures_break_lock.yml"
 #: A run that met us while it took its own locks has given them back by then, in seconds.
-MEETING = 10.0
+MEETING = 6.0
 #: How long the programs of a run may need that was killed, in seconds.
 LEFTOVERS = 120.0
 _PAUSE = 0.3
