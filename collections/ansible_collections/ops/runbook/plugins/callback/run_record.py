@@ -25,11 +25,14 @@ notes:
   - The run's id is exported to the controller process and its workers as C(RUNBOOK_RUN_ID).
   - Extra variables that begin with C(runbook_), such as C(runbook_ticket) and C(runbook_reason), are recorded as the
     reasons of the run.
+  - With C(-e runbook_plan_out=FILE) it saves the plan of a check-mode run at its end. A run that cannot have a plan,
+    because C(--check), C(--diff) or a clean checkout is missing, is refused before its first task.
 """
 
 import atexit
 import os
 import signal
+import sys
 from collections.abc import Callable
 from types import FrameType
 from typing import Any
@@ -37,6 +40,8 @@ from typing import Any
 from ansible.plugins.callback import CallbackBase
 from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger
 from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import LedgerError
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_plan import PlanError
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_plan_save import OPTION, Saved
 from ansible_collections.ops.runbook.plugins.plugin_utils.run_record import EXIT_REFUSED, Run, open_ledger
 
 #: Ansible's code for errors that are not a task's.
@@ -67,10 +72,17 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         """Record the start; without a record there is no run."""
         self._watch_signals()
         try:
-            self._write(lambda: self._begin(playbook))
+            run = self._write(lambda: self._begin(playbook))
+            reason = run.refusal()
+            if reason:
+                self._run = None
+                self._write(lambda: run.refuse(self._ledger(), reason))
         except LedgerError as error:
             self._unwatch_signals()
             self._stop(f"The run does not start, because it cannot be recorded: {error}", _EXIT_NOT_RECORDED)
+        if reason:
+            self._unwatch_signals()
+            self._stop(reason, EXIT_REFUSED)
 
     def v2_playbook_on_play_start(self, play: Any) -> None:
         """Remember the play; whether it has hosts shows next."""
@@ -120,6 +132,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         run.stats = stats
         self._finish(run)
         record = run.record
+        if isinstance(run.saved, PlanError):
+            self._stop(f"{OPTION}: no plan is saved: {run.saved}.", EXIT_REFUSED)
         if run.collector.nothing_matched:
             patterns = ", ".join(repr(pattern) for pattern in record.unmatched)
             groups = ", ".join(sorted(run.inventory.groups)) or "none"
@@ -134,11 +148,12 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
     def _ledger(self) -> Ledger:
         return open_ledger(self.get_option("state_dir"), self.get_option("signing_key"))
 
-    def _begin(self, playbook: Any) -> None:
-        run = Run(playbook)
+    def _begin(self, playbook: Any) -> Run:
+        run = Run(playbook, self.get_option("signing_key"))
         run.begin(self._ledger())
         self._run = run
         os.environ["RUNBOOK_RUN_ID"] = run.record.run_id
+        return run
 
     def _finish(self, run: Run) -> None:
         self._run = None
@@ -147,6 +162,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         except LedgerError as error:
             self._stop(f"The end of run {run.record.run_id} is not recorded: {error}", _EXIT_NOT_RECORDED)
         self._unwatch_signals()
+        if isinstance(run.saved, Saved):
+            self._display.display(run.saved.message(sys.argv))
         self._display.display(
             f"run record {run.record.run_id} {run.record.outcome} · ledger: {entries} entries, this run's verified"
         )

@@ -120,6 +120,9 @@ class RunRecord:
     finding_counts: Mapping[str, int] = field(default_factory=dict)
     #: Where the reports lie, with their SHA-256.
     reports: list[Any] = field(default_factory=list)
+    #: Of a check-mode run: the plan that was saved. Of a run under an approved plan: that plan, and who approved it.
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    approval: Mapping[str, Any] = field(default_factory=dict)
     #: Host patterns of plays that matched no host.
     unmatched: list[str] = field(default_factory=list)
     #: How many changes and failures were left out, because a record holds a limited number.
@@ -145,6 +148,8 @@ class RunRecord:
             "findings": self.findings,
             "finding_counts": dict(self.finding_counts),
             "reports": self.reports,
+            "plan": dict(self.plan),
+            "approval": dict(self.approval),
             "unmatched": self.unmatched,
             "omitted": self.omitted,
         }

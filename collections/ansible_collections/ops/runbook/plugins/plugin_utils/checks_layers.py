@@ -36,6 +36,18 @@ class Layers:
         )
         return found
 
+    def rules(self, host: str, hosts: list[str]) -> dict[str, Any]:
+        """The same without the command line: what binds its author cannot be given there."""
+        given, self._manager._extra_vars = self._manager._extra_vars, {}
+        try:
+            return self.variables(host, hosts)
+        finally:
+            self._manager._extra_vars = given
+
+    def sources(self) -> list[str]:
+        """The inventories, as they were given."""
+        return [str(source) for source in self._inventory._sources]
+
     def of(self, host: str, name: str) -> list[Contribution]:
         """What the host's groups, the host, the play and the command line say, lowest precedence first."""
         return [(origin, values[name]) for origin, values in self._entities(host) if name in values]

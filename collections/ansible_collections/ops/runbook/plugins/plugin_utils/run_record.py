@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from ansible import context
 from ansible.utils.vars import load_extra_vars
@@ -17,12 +17,14 @@ from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import He
 from ansible_collections.ops.runbook.plugins.module_utils.ledger_signature import signer
 from ansible_collections.ops.runbook.plugins.module_utils.run_record import Process, RunRecord, orphans
 from ansible_collections.ops.runbook.plugins.plugin_utils import run_record_context as found
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_plan import PlanError
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_plan_save import OPTION, PlanRequest, Saved
 from ansible_collections.ops.runbook.plugins.plugin_utils.redact import Redactor
 from ansible_collections.ops.runbook.plugins.plugin_utils.run_record_collect import (
     Collector,
+    cut,
     may_hold_secrets,
     outcome,
-    redacted,
 )
 from ansible_collections.ops.runbook.plugins.plugin_utils.run_record_secrets import SecretFinder
 
@@ -73,7 +75,10 @@ def record_refusal(ledger: Ledger, playbook: str, inventory: Any, loader: Any, r
 class Run:
     """A run of one playbook, from its start to its end."""
 
-    def __init__(self, playbook: Any) -> None:
+    #: The run of this process. The tasks' processes are forks, so that they see it too.
+    current: ClassVar[Run | None] = None
+
+    def __init__(self, playbook: Any, signing_key: str | None = None) -> None:
         first = playbook.get_plays()[0]
         self._variables = first.get_variable_manager()
         self._loader = first.get_loader()
@@ -83,8 +88,33 @@ class Run:
         self.stats: Any = None
         self._before = Head()
         check = bool(context.CLIARGS.get("check"))
-        self.collector = Collector(check=check)
         self.record = new_record(playbook._file_name, self.inventory, self._variables.extra_vars)
+        #: The hosts that --limit leaves.
+        self.targets = [host.name for host in self.inventory.get_hosts("all", ignore_restrictions=True)]
+        self.request = self._plan_request(playbook, signing_key or "")
+        self.collector = Collector(check=check, whole=self.request is not None)
+        #: The plan that was saved, or why it was not.
+        self.saved: Saved | PlanError | None = None
+        Run.current = self
+
+    def _plan_request(self, playbook: Any, signing_key: str) -> PlanRequest | None:
+        path = str(self.record.extra_vars.get(OPTION) or "")
+        if not path:
+            return None
+        self._prompts = [prompt["name"] for play in playbook.get_plays() for prompt in play.vars_prompt or ()]
+        return PlanRequest(path, self.record.start(), self.targets, signing_key)
+
+    def refusal(self) -> str:
+        """Why this run does not begin: it shall save a plan and cannot."""
+        problems = self.request.problems(context.CLIARGS, self._prompts) if self.request else []
+        return f"{OPTION}: no plan can be saved: {'; '.join(problems)}." if problems else ""
+
+    def refuse(self, ledger: Ledger, reason: str) -> None:
+        """Append the end of a run that does not begin."""
+        self.record.finished = utc_now()
+        self.record.outcome, self.record.refusal = "refused", reason
+        self.record.exit = {"code": EXIT_REFUSED, "meaning": _EXITS[EXIT_REFUSED]}
+        ledger.append("finished", self.record.run_id, self._redactor().data(self.record.to_dict()))
 
     def play(self, play: Any) -> None:
         """A play begins, or the next batch of one."""
@@ -122,11 +152,27 @@ class Run:
             record.outcome = outcome(record, self.collector)
         record.exit = self._exit(reason)
         # Finding the secrets takes half a millisecond a host: only where they could show.
-        body = redacted(record, self._redactor() if may_hold_secrets(record) else Redactor())
+        body = (self._redactor() if may_hold_secrets(record) else Redactor()).data(record.to_dict())
+        if self.request and not reason:
+            self._save_plan(self.request, body)
+        body = cut(body)
         with ledger.writer() as writer:
             writer.append(kind, record.run_id, body)
             writer.check_since(self._before)
             return writer.head.entries
+
+    def _save_plan(self, request: PlanRequest, body: dict[str, Any]) -> None:
+        """Save the plan and note it in the record; a run that succeeded without one was refused its purpose."""
+        try:
+            self.saved = request.save(body, self.collector.demand)
+        except PlanError as error:
+            self.saved = error
+            if self.record.outcome == "succeeded":
+                self.record.outcome = body["outcome"] = "refused"
+                body["refusal"] = f"{OPTION}: no plan is saved: {error}."
+                body["exit"] = {"code": EXIT_REFUSED, "meaning": _EXITS[EXIT_REFUSED]}
+        else:
+            body["plan"] = self.saved.to_dict()
 
     def _exit(self, reason: str) -> dict[str, Any]:
         if reason:

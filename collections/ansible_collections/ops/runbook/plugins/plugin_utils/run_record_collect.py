@@ -6,24 +6,32 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.ops.runbook.plugins.module_utils.run_record import HostResult, RunRecord, TaskEvent
-from ansible_collections.ops.runbook.plugins.plugin_utils.redact import Redactor
 
 #: What a record keeps of one text, in characters.
 _LIMITS = {"diff": 4_000, "message": 2_000, "subject": 300, "item": 300}
 _VALUE_LIMIT = 2_000
 #: What is held in memory of one text until the secrets are known.
 HELD_LIMIT = 50_000
+_NO_LIMIT = sys.maxsize
 #: Changes and failures of one run that are recorded one by one.
 EVENT_LIMIT = 2_000
 #: Of Ansible's own actions, one that succeeded and changed nothing has nothing for the record; unpacking costs time.
 _BUILTIN = "ansible.builtin."
 _SUBJECT_KEYS = ("path", "dest", "name", "cmd", "src", "url")
+#: What Ansible says of a file whose content it does not show.
+_UNSEEN = {
+    "dst_binary": "[the file on the host is binary]",
+    "src_binary": "[the new file is binary]",
+    "dst_larger": "[the file on the host is too large to be compared]",
+    "src_larger": "[the new file is too large to be compared]",
+}
 #: A lock or a report on the controller is not yet a change of the platform.
 _CONTROLLER = frozenset({"localhost", "127.0.0.1", "::1"})
 
@@ -31,8 +39,10 @@ _CONTROLLER = frozenset({"localhost", "127.0.0.1", "::1"})
 class Collector:
     """Takes the results of tasks and fills a record."""
 
-    def __init__(self, *, check: bool) -> None:
+    def __init__(self, *, check: bool, whole: bool = False) -> None:
+        """A collector, for a plan one that keeps every difference as a whole."""
         self._check = check
+        self._held = _NO_LIMIT if whole else HELD_LIMIT
         self._changes: list[TaskEvent] = []
         self._failures: list[TaskEvent] = []
         self._findings: dict[tuple[str, str], Mapping[str, Any]] = {}
@@ -42,6 +52,9 @@ class Collector:
         self.hosts: dict[str, HostResult] = {}
         self.refusal = ""
         self.rolled_back = False
+        #: What the guard demands of a plan, and the approved plan that it has verified.
+        self.demand: Mapping[str, Any] | None = None
+        self.approval: Mapping[str, Any] = {}
         self.unmatched: list[str] = []
         self.matched = False
         #: Hosts that a task looked at from another one.
@@ -90,13 +103,17 @@ class Collector:
                     self._findings[str(finding.get("host", "")), str(finding.get("check", ""))] = finding
         if part.get("report"):
             self._reports.append(part["report"])
+        if isinstance(part.get("plan_demand"), Mapping):
+            self.demand = part["plan_demand"]
+        if isinstance(part.get("approval"), Mapping):
+            self.approval = part["approval"]
         if part.get("rolled_back") is True:
             self.rolled_back = True
 
     def _change(self, result: Any, part: Mapping[str, Any]) -> None:
         self._applied = self._applied or (not self._check and result.host.get_name() not in _CONTROLLER)
         event = _event(result, part)
-        event.diff = _diff(part.get("diff"))
+        event.diff = _diff(part.get("diff"), self._held)
         self._keep(self._changes, event)
 
     def _failure(self, result: Any, part: Mapping[str, Any], *, ignored: bool) -> None:
@@ -133,6 +150,7 @@ class Collector:
         record.finding_counts = dict(Counter(str(finding.get("status")) for finding in self._findings.values()))
         record.reports = [_with_digest(report) for report in self._reports]
         record.refusal = self.refusal
+        record.approval = self.approval
         record.unmatched = self.unmatched
         record.omitted = self._omitted
 
@@ -158,9 +176,9 @@ def may_hold_secrets(record: RunRecord) -> bool:
     return any((record.changes, record.failures, record.findings, record.reports, record.refusal, record.extra_vars))
 
 
-def redacted(record: RunRecord, redactor: Redactor) -> dict[str, Any]:
-    """The record's body without secrets, and then cut to its limits: cut before, half a secret would stay."""
-    body: dict[str, Any] = redactor.data(record.to_dict())
+def cut(whole: Mapping[str, Any]) -> dict[str, Any]:
+    """The record's body within its limits. It is without secrets already: cut before, half a secret would stay."""
+    body = {**whole, "changes": [dict(event) for event in whole["changes"]]}
     for event in [*body["changes"], *body["failures"]]:
         for key, limit in _LIMITS.items():
             if key in event:
@@ -227,27 +245,28 @@ def _message(part: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _diff(value: Any) -> str:
+def _diff(value: Any, limit: int) -> str:
     """The differences of a result as one text."""
     texts = []
     for diff in value if isinstance(value, list) else [value]:
         if not isinstance(diff, Mapping):
             continue
         if "prepared" in diff:
-            texts.append(_text(diff["prepared"]))
+            texts.append(_text(diff["prepared"], limit))
         if "before" in diff and "after" in diff:
-            before, after = (_text(diff[side]).splitlines() for side in ("before", "after"))
+            before, after = (_text(diff[side], limit).splitlines() for side in ("before", "after"))
             old, new = (str(diff.get(f"{side}_header", side)) for side in ("before", "after"))
             texts.append("\n".join(difflib.unified_diff(before, after, old, new, lineterm="", n=1)))
+        texts += [meaning for key, meaning in _UNSEEN.items() if diff.get(key)]
     return "\n".join(texts)
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, limit: int = HELD_LIMIT) -> str:
     """The value as text. A very long one ends at a line's end, so that no half of a secret escapes the redaction."""
     text = value if isinstance(value, str) else json.dumps(value, indent=1, sort_keys=True, default=str)
-    if len(text) <= HELD_LIMIT:
+    if len(text) <= limit:
         return text
-    end = text.rfind("\n", 0, HELD_LIMIT) + 1
+    end = text.rfind("\n", 0, limit) + 1
     return f"{text[:end]}[{len(text) - end} more characters]"
 
 

@@ -185,6 +185,13 @@ def why(extra_vars: Mapping[str, Any]) -> dict[str, Any]:
 
 def origin(extra_vars: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
     """The system that started the run: ``awx``, ``event-driven``, ``ansible-runner`` or ``terminal``."""
+    found = _source(extra_vars, environment)
+    # A prediction that a run under an approved plan makes again.
+    parent = environment.get("RUNBOOK_PARENT_RUN_ID", "")
+    return {**found, "parent": parent} if parent else found
+
+
+def _source(extra_vars: Mapping[str, Any], environment: Mapping[str, str]) -> dict[str, Any]:
     event = _event(extra_vars)
     job = _awx_job(extra_vars, environment)
     if job:
