@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
+from ansible_collections.ops.runbook.plugins.plugin_utils import change_lock
+
 from tests.lab.images import PLATFORM_HOSTS
 from tests.scenario import ROOT, Outcome, Procedure, shell
 
 #: The guard's task after which the hosts are locked, and nothing is changed yet.
 LOCKED = "acquire | Lock all hosts"
-#: Where locks lie on a host.
-LOCKS = "/var/lib/ops-runbook"
 #: The run that the operator starts after the kill, and one that only looks.
 AGAIN, CHECK = (), ("--check",)
 
@@ -123,8 +123,8 @@ def judge(case: Case, procedure: Procedure, killed: Outcome) -> None:
 
 def left_behind(case: Case) -> list[str]:
     """Locks that somebody holds, and servers that get no requests."""
-    locks = f"find {LOCKS} -name '*lock*' -type f 2>/dev/null || true"
-    found = [f"{host}: {path}" for host in case.hosts for path in shell(host, locks).split()]
+    locks = f"! test -e {change_lock.PATH} || cat {change_lock.PATH}"
+    found = [f"{host}: locked: {lock}" for host in case.hosts if (lock := shell(host, locks))]
     states = "cat /etc/nginx/upstreams/*.conf"
     drained = "proxy1" in case.hosts and " down;" in shell("proxy1", states)
     return found + (["proxy1: an upstream server is drained"] if drained else [])
