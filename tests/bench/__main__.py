@@ -18,7 +18,7 @@ from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger, 
 from ansible_collections.ops.runbook.plugins.module_utils.ledger_verifier import verify
 
 from tests.bench import contestants
-from tests.bench.measure import Command, median_seconds, peak_bytes, seconds
+from tests.bench.measure import median_seconds, peak_bytes, seconds
 
 ROOT = contestants.ROOT
 LAB = ROOT / ".lab/bench"
@@ -54,23 +54,24 @@ def bench_sweep(runs: int, scratch: Path) -> None:
         probe = contestants.probe_program(folder)
         raw = contestants.raw_ssh(hosts, LAB, folder, probe)
         sweep = contestants.sweep(hosts, LAB, folder)
-        ours = median_seconds(sweep, runs, close_connections)
-        linear[size] = ours
         if size == SIZES[0]:
+            linear[size] = median_seconds([sweep], runs, close_connections)[0]
             continue
+        peers = [
+            raw,
+            contestants.pyinfra_probe(hosts, LAB, folder, probe),
+            contestants.pyinfra_operations(hosts, LAB, folder),
+        ]
+        slow = contestants.task_per_check(hosts, LAB, folder)
+        ours, *theirs = median_seconds([sweep, *peers], runs, close_connections)
+        theirs += median_seconds([slow], 1, close_connections)
+        linear[size] = ours
         print(f"\nSweep of 20 checks on {size} hosts, no connection open beforehand")
         row("", "seconds", "ours is")
         row(sweep.name, f"{ours:.1f}", "")
-        peers: list[tuple[Command, int]] = [
-            (raw, runs),
-            (contestants.pyinfra_probe(hosts, LAB, folder, probe), runs),
-            (contestants.pyinfra_operations(hosts, LAB, folder), runs),
-            (contestants.task_per_check(hosts, LAB, folder), 1),
-        ]
-        for peer, times in peers:
-            theirs = median_seconds(peer, times, close_connections)
-            ratio = f"{ours / theirs:.2f}x slower" if ours > theirs else f"{theirs / ours:.1f}x faster"
-            row(peer.name, f"{theirs:.1f}", ratio)
+        for peer, taken in zip([*peers, slow], theirs, strict=True):
+            ratio = f"{ours / taken:.2f}x slower" if ours > taken else f"{taken / ours:.2f}x faster"
+            row(peer.name, f"{taken:.1f}", ratio)
         warm = (seconds(raw), seconds(raw))[1], (seconds(sweep), seconds(sweep))[1]
         row("connections open: raw ssh", f"{warm[0]:.1f}", f"{warm[1] / warm[0]:.2f}x ({warm[1]:.1f} s)")
         row("controller memory", f"{peak_bytes(sweep) / 2**20:.0f} MiB", "")

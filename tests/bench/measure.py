@@ -41,13 +41,17 @@ def seconds(command: Command) -> float:
     return elapsed
 
 
-def median_seconds(command: Command, runs: int, before: Callable[[], None]) -> float:
-    """Median wall time of several runs, each after `before` has put the machine into the same state."""
-    times = []
-    for _ in range(runs):
-        before()
-        times.append(seconds(command))
-    return statistics.median(times)
+def median_seconds(commands: Sequence[Command], runs: int, before: Callable[[], None]) -> list[float]:
+    """Median wall time of each command, which take turns, so that a slow minute of the machine is everybody's.
+
+    `before` puts the machine into the same state before each run.
+    """
+    times: list[list[float]] = [[] for _command in commands]
+    for _run in range(runs):
+        for command, taken in zip(commands, times, strict=True):
+            before()
+            taken.append(seconds(command))
+    return [statistics.median(taken) for taken in times]
 
 
 def _proportional_bytes(pid: int) -> int:

@@ -229,6 +229,12 @@ def test_findings_and_reports_are_recorded(answers: Project) -> None:
     assert record["reports"] == [{"path": str(report), "sha256": hashlib.sha256(b"<html>").hexdigest()}]
 
 
+def test_hosts_that_were_looked_at_from_another_one_are_recorded(answers: Project) -> None:
+    arguments = json.dumps({"changed": False, "examined": ["app1", "app2"]})
+    answers.run(answers.playbook(f"- name: Sweep\n  answer: {arguments}\n"), "--limit", "app1")
+    assert {host: result["ok"] for host, result in answers.record()["hosts"].items()} == {"app1": 1, "app2": 1}
+
+
 def test_tickets_and_extra_variables_are_recorded(project: Project) -> None:
     project.run(project.playbook(OK), "-e", "runbook_ticket=OPS-7 runbook_reason='certificate expires'", "-e", "size=3")
     record = project.record()

@@ -27,7 +27,7 @@ def test_findings_are_read_from_the_events(lab: dict[str, str], tmp_path: Path) 
     findings = [
         finding
         for event in run.events
-        if event["event"] == "runner_on_ok" and "health_sweep" in event["event_data"]["task_action"]
+        if event["event"] == "runner_on_ok" and "publish_findings" in event["event_data"]["task_action"]
         for finding in event["event_data"]["res"]["findings"]
     ]
     assert {finding["host"] for finding in findings} == {"proxy1", "app1", "app2", "db1", "db2"}

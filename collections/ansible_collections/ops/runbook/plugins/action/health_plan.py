@@ -3,96 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-import yaml
-from ansible.errors import AnsibleError
-from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible.plugins.action import ActionBase, VariableLayer
-from ansible_collections.ops.runbook.plugins.plugin_utils.checks_layers import Layers
-from ansible_collections.ops.runbook.plugins.plugin_utils.checks_resolve import merge_layers, resolve_all, suggest
-from ansible_collections.ops.runbook.plugins.plugin_utils.limit import unknown
+from ansible_collections.ops.runbook.plugins.plugin_utils.checks_plan import Plan
 
-#: How many errors one message lists.
-MOST_ERRORS = 10
-#: How many hosts one error names.
-MOST_HOSTS = 10
 PLAN = "__health_check_plan"
-
-
-class _Host:
-    """One host's variables and what its checks make of them."""
-
-    def __init__(self, name: str, layers: Layers, hosts: list[str], templar: Any) -> None:
-        self.name = name
-        self.errors: list[str] = []
-        self.checks: list[dict[str, Any]] = []
-        self.options: Mapping[str, Any] = {}
-        self._layers = layers
-        self._variables = layers.variables(name, hosts)
-        self._templar = templar.copy_with_new_env(available_variables=self._variables)
-
-    def template(self, value: Any, where: str, absent: Any = None) -> Any:
-        """The value with its templates filled in; a failure is one of the host's errors."""
-        try:
-            return self._templar.template(value)
-        except AnsibleError as error:
-            self.errors.append(f"{where}: {getattr(error, 'message', None) or error}".strip())
-            return absent
-
-    def read_options(self, specification: Mapping[str, Any]) -> None:
-        """Read the role's variables as its argument specification describes them."""
-        given = {name: self.template(self._variables[name], name) for name in specification if name in self._variables}
-        if not self.errors:
-            result = ArgumentSpecValidator(dict(specification)).validate(given, validate_role_argument_spec=True)
-            self.errors += result.error_messages
-            self.options = result.validated_parameters
-
-    def resolve(self) -> None:
-        """Merge every contribution and check the result."""
-        layers = [("the baseline", self.options["health_check_baseline"])]
-        layers += self._class_layers()
-        layers.append(("the procedure", self.options["health_check_additional_checks"]))
-        for origin, value in self._layers.of(self.name, "health_checks"):
-            where = f"health_checks of {origin}"
-            layers.append(
-                (origin, self._mapping(where, self.template(value, where) if isinstance(value, str) else value))
-            )
-        merged, errors = merge_layers(layers)
-        for name, check in merged.items():
-            if check.enabled:
-                where = f"health_checks[{name!r}] (set by {', '.join(dict.fromkeys(check.origins))})"
-                filled = self.template(check.spec, where)
-                check.enabled, check.spec = filled is not None, filled or {}
-        self.checks, wrong = resolve_all(merged)
-        self.errors += errors + wrong
-
-    def _mapping(self, where: str, value: Any) -> Mapping[str, Any]:
-        if value is None:
-            return {}
-        if not isinstance(value, Mapping):
-            self.errors.append(f"{where} is {value!r}, not a mapping of check names")
-            return {}
-        return value
-
-    def _class_layers(self) -> list[tuple[str, Mapping[str, Any]]]:
-        """The checks of the classes that the host's groups and the host itself name."""
-        known = self.options["health_check_classes"]
-        names: list[str] = []
-        for origin, value in self._layers.of(self.name, "health_check_class"):
-            filled = self.template(value, f"health_check_class of {origin}", [])
-            names += filled if isinstance(filled, list) else [filled]
-        layers = []
-        for name in dict.fromkeys(names):
-            if name in known:
-                layers.append((f"class {name}", self._mapping(f"health_check_classes[{name!r}]", known[name])))
-            else:
-                self.errors.append(
-                    f"health_check_class is {name!r}{suggest(name, known)}; classes are {', '.join(sorted(known))}"
-                )
-        return layers
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -108,77 +24,11 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         _unused, arguments = self.validate_argument_spec(
             argument_spec={"entry_point": {"type": "str", "required": True}}
         )
-        variables = task_vars or {}
-        names = list(variables["ansible_play_hosts_all"])
-        layers = Layers(self._task, ("health_checks", "health_check_class"))
-        specification = self._specification(arguments["entry_point"])
-        hosts = [_Host(name, layers, names, self._templar) for name in names]
-        for host in hosts:
-            host.read_options(specification)
-            if not host.errors:
-                host.resolve()
-        errors = self._unknown_limit(variables) + (_by_hosts(hosts) or self._select(hosts))
-        if errors:
-            return _refusal(errors)
+        plan = Plan(self, task_vars or {}, arguments["entry_point"])
+        if plan.errors:
+            return plan.refusal()
         # Not part of the result: check options may hold credentials, and results are shown and recorded.
-        self.register_host_variables({PLAN: {host.name: host.checks for host in hosts}}, VariableLayer.REGISTER_VARS)
-        count = sum(len(host.checks) for host in hosts)
-        return {"changed": False, "msg": f"{count} checks on {len(hosts)} hosts", "hosts": len(hosts), "checks": count}
-
-    def _specification(self, entry_point: str) -> Mapping[str, Any]:
-        """The options of the role's entry point: the role skips its own validation, which is a task for each host."""
-        path = Path(self._task._role._role_path) / "meta" / "argument_specs.yml"
-        specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
-        options: Mapping[str, Any] = specs[entry_point]["options"]
-        return options
-
-    @staticmethod
-    def _unknown_limit(variables: Mapping[str, Any]) -> list[str]:
-        """Elements of --limit that name nothing: ansible-core would go on with the others."""
-        limit, groups = variables.get("ansible_limit"), variables["groups"]
-        missing = unknown(limit, groups["all"], groups) if limit else []
-        hosts = f"hosts are {_few(sorted(groups['all']))}, groups are {_few(sorted(groups))}"
-        return [f"--limit names {name!r}, which is no host and no group; {hosts}" for name in missing]
-
-    def _select(self, hosts: list[_Host]) -> list[str]:
-        """Keep only the checks that were asked for."""
-        known = {check["name"] for host in hosts for check in host.checks}
-        asked = dict.fromkeys(name for host in hosts for name in host.options["health_check_only"])
-        missing = [name for name in asked if name not in known]
-        if missing:
-            return [
-                f"health_check_only names {name!r}, which is a check of no host{suggest(name, known)}; "
-                f"checks of these hosts are {', '.join(sorted(known))}"
-                for name in missing
-            ]
-        for host in hosts:
-            only = host.options["health_check_only"]
-            host.checks = [check for check in host.checks if not only or check["name"] in only]
-        return []
-
-
-def _by_hosts(hosts: list[_Host]) -> list[str]:
-    """The errors, each once, with the hosts that have it."""
-    found: dict[str, list[str]] = {}
-    for host in hosts:
-        for error in host.errors:
-            found.setdefault(error, []).append(host.name)
-    return [f"on {_few(names)}: {error}" for error, names in found.items()]
-
-
-def _few(names: list[str]) -> str:
-    more = f" and {len(names) - MOST_HOSTS} more" if len(names) > MOST_HOSTS else ""
-    return ", ".join(names[:MOST_HOSTS]) + more
-
-
-def _refusal(errors: list[str]) -> dict[str, Any]:
-    lines = errors[:MOST_ERRORS]
-    if len(errors) > MOST_ERRORS:
-        lines.append(f"and {len(errors) - MOST_ERRORS} more")
-    message = "The health checks cannot be run; no host was touched. Correct the inventory or the command line:\n"
-    return {
-        "failed": True,
-        "refused": True,
-        "changed": False,
-        "msg": message + "\n".join(f"- {line}" for line in lines),
-    }
+        self.register_host_variables({PLAN: plan.checks}, VariableLayer.REGISTER_VARS)
+        count = sum(map(len, plan.checks.values()))
+        message = f"{count} checks on {len(plan.checks)} hosts"
+        return {"changed": False, "msg": message, "hosts": len(plan.checks), "checks": count}

@@ -54,8 +54,7 @@ EXAMPLES = r"""
 - name: Compare with it, and look ahead
   ops.runbook.daily_outlook:
     procedure: operational_procedures
-    findings: >-
-      {{ ansible_play_hosts_all | map('extract', hostvars, 'health_check_findings') | flatten(skip_nulls=false) }}
+    findings: "{{ health_check_findings }}"
   run_once: true
 """
 

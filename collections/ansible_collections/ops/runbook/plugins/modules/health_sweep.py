@@ -5,31 +5,24 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: health_sweep
-short_description: Runs all health checks of a host in one round trip
+short_description: Runs all health checks of all hosts, in one round trip to each
 version_added: 0.1.0
 author:
   - The ops.runbook authors (@ops-runbook)
 description:
-  - Sends one program to the host's Python through the connection, without leaving a file on the host, and returns a
-    finding for every check.
+  - Plans the checks of all hosts of the play as M(ops.runbook.health_plan) does; anything wrong about them refuses the
+    run before a host is touched.
+  - Then sends one program to each host's Python through the host's own connection, without leaving a file there, and
+    gets a finding for every check. As many hosts as there are forks are asked at a time. A task with C(run_once) does
+    it for all hosts of the batch.
   - A host that cannot be reached, refuses root rights or has no Python gives one critical finding, C(reachable), and no
     error. The host stays in the play.
-  - Sets the host variable C(health_check_findings) to the findings.
+  - Sets the variable C(health_check_findings) to all findings, for every host of the play.
 options:
-  checks:
-    description: Resolved checks of the host, as M(ops.runbook.health_plan) makes them.
-    type: list
-    elements: dict
-    required: true
-  timeout:
-    description: Seconds that the checks may take together. What has not answered by then is unknown.
-    type: float
-    default: 30.0
-  fail_on:
-    description: Fail if a finding is this or worse.
+  entry_point:
+    description: Entry point of the role whose argument specification the variables of every host have to meet.
     type: str
-    choices: [warning, unknown, critical, never]
-    default: never
+    required: true
 attributes:
   check_mode:
     description: Runs in check mode as it does otherwise, since it changes nothing.
@@ -37,17 +30,23 @@ attributes:
 """
 
 EXAMPLES = r"""
-- name: Run every check
+- name: Run every check of every host
   ops.runbook.health_sweep:
-    checks: "{{ __health_check_plan[inventory_hostname] }}"
+    entry_point: sweep
+  run_once: true
 """
 
 RETURN = r"""
+examined:
+  description: The hosts. The run record counts the task for each of them.
+  type: list
+  elements: str
+  returned: success
 findings:
-  description: The findings, that about the host itself first.
+  description: The findings that are not ok.
   type: list
   elements: dict
-  returned: always
+  returned: success
   sample:
     - check: root filesystem
       host: db1
@@ -56,4 +55,9 @@ findings:
       observed: 83.0
       unit: "%"
       expected: used below 80 %
+refused:
+  description: Whether the run was refused for what is wrong with the checks.
+  type: bool
+  returned: failure
+  sample: true
 """

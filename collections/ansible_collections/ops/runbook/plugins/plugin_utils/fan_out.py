@@ -1,9 +1,9 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Runs a command on many hosts at once from one action, over the connection that Ansible would use for each of them.
 
-A task that runs on every host costs the controller a worker process, the host's variables and a copy of every result for each
-callback: more than the log-in itself. What only reads, or is one command, goes out from one `run_once` action instead.
-This is the only place that builds connections as ansible-core's task executor does.
+A task that runs on every host costs the controller a worker process, the host's variables and a copy of every result
+for each callback: more than the log-in itself. What only reads, or is one command, goes out from one `run_once` action
+instead. This is the only place that builds connections as ansible-core's task executor does.
 """
 
 from __future__ import annotations
@@ -90,8 +90,12 @@ def _end_children(thread: int) -> None:
 class FanOut:
     """The hosts of an action's play, each with its own connection, become method and variables."""
 
-    def __init__(self, action: Any, task_vars: Mapping[str, Any]) -> None:
+    def __init__(
+        self, action: Any, task_vars: Mapping[str, Any], known: Mapping[str, dict[str, Any]] | None = None
+    ) -> None:
+        """``known`` are variables of hosts that somebody has looked up already; that takes some milliseconds each."""
         self._action = action
+        self._known = known or {}
         self._task = action._task
         self._manager = self._task.get_variable_manager()
         self._play = self._task.get_play()
@@ -109,17 +113,19 @@ class FanOut:
 
     def variables(self, host: str) -> dict[str, Any]:
         """All variables as a task on this host sees them, not templated."""
+        if host in self._known:
+            return self._known[host]
         entity = self._manager._inventory.get_host(host)
         found: dict[str, Any] = self._manager.get_vars(play=self._play, host=entity, task=self._task)
         return found
 
     def run_python(self, programs: Mapping[str, bytes], timeout: float) -> dict[str, Reply]:
-        """Run a Python program on each host; it comes through the pipe, so that no file lands there."""
-        # Isolated, no bytecode written.
+        """Run a program of the standard library on each host; it comes through the pipe, so no file lands there."""
+        # Isolated, without site-packages (which take as long to find as Python to start), and no bytecode written.
         return self._run(
             programs,
             timeout,
-            lambda host, program, variables: Command(f"{self.interpreter(host, variables)} -IBX utf8 -", program),
+            lambda host, program, variables: Command(f"{self.interpreter(host, variables)} -ISBX utf8 -", program),
         )
 
     def run(self, commands: Mapping[str, Command], timeout: float) -> dict[str, Reply]:
@@ -215,7 +221,7 @@ def _work(waiting: queue.SimpleQueue[Any], answers: queue.SimpleQueue[tuple[str,
         try:
             done = context.run(handler._low_level_execute_command, command.line, in_data=command.stdin or None)
             reply = Reply(done["rc"], done["stdout"], done["stderr"], time.monotonic() - start)
-        except Exception as error:  # nobody else would see it: a thread that ends in silence leaves its host unanswered
+        except (AnsibleError, OSError) as error:
             reply = Reply(seconds=time.monotonic() - start, error=str(error))
         if overdue.end(host):
             answers.put((host, reply))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,7 @@ class Pages:
 
     url: str = ""
     folders: Sequence[Path] = ()
+    _files: dict[str, str] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def link(self, remedy: str) -> str:
         """Address of the page that the remedy names; empty where there is none."""
@@ -56,8 +57,14 @@ class Pages:
         page, anchor = parts[0], f"#{parts[1]}" if parts[1] else ""
         if self.url:
             return f"{self.url.rstrip('/')}/{page}/{anchor}"
-        files = (folder / f"{page}.md" for folder in self.folders)
-        return next((file.resolve().as_uri() + anchor for file in files if file.is_file()), "")
+        address = self._address(page)
+        return f"{address}{anchor}" if address else ""
+
+    def _address(self, page: str) -> str:
+        if page not in self._files:
+            files = (folder / f"{page}.md" for folder in self.folders)
+            self._files[page] = next((file.resolve().as_uri() for file in files if file.is_file()), "")
+        return self._files[page]
 
 
 @dataclass(frozen=True)
