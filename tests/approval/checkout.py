@@ -126,10 +126,10 @@ class Checkout:
 
     def run(self, *options: str, **variables: str) -> Run:
         """Run the procedure as the requester."""
-        extra = [word for name, value in variables.items() for word in ("-e", f"{name}={value}")]
+        extra = [word for name, value in variables.items() for word in ("-e", json.dumps({name: value}))]
         inventories = [word for path in self.inventories for word in ("-i", path)]
         result = subprocess.run(
-            [str(PLAYBOOK), self.playbook, *inventories, *extra, *options],
+            [str(PLAYBOOK), *self.playbook.split(), *inventories, *extra, *options],
             cwd=self.root,
             env=self.environment,
             stdin=subprocess.DEVNULL,

@@ -20,6 +20,7 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.redact import MASK
 OPTION = "runbook_plan_out"
 APPLY = "runbook_plan"
 _CHECK_OPTIONS = ("--check", "-C", "--diff", "-D", "-CD", "-DC")
+_EXTRA = ("--extra-vars=", "--extra-vars", "-e")
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class PlanRequest:
         """Why this run cannot have a plan, as far as it is known before its first task."""
         found = list(self._missing_options(command_line))
         found += unclear_version(self._start["what"])
-        questions = [name for name in prompts if name not in self._start["extra_vars"]]
+        questions = [name for name in dict.fromkeys(prompts) if name not in self._start["extra_vars"]]
         if questions:
             found.append(
                 f"it asks for {', '.join(questions)} at the terminal; give that with -e, so that it is planned"
@@ -76,7 +77,8 @@ class PlanRequest:
             )
         if body["omitted"]:
             raise PlanError("it has more changes than a record holds; make plans of fewer hosts with --limit")
-        secret = sorted(name for name, value in body["extra_vars"].items() if MASK in json.dumps([name, value]))
+        variables = change_plan.inputs(body, self._hosts)["variables"]
+        secret = sorted(name for name, value in variables.items() if MASK in json.dumps([name, value]))
         if secret:
             raise PlanError(
                 f"the extra variable {', '.join(secret)} holds a secret, which a plan does not show and cannot bind; "
@@ -134,12 +136,25 @@ def _command(arguments: Sequence[str], path: str) -> str:
     kept: list[str] = []
     words = iter(arguments)
     for word in words:
-        if word in ("-e", "--extra-vars"):
-            value = next(words, "")
-            kept += [] if value.startswith(f"{OPTION}=") else [word, value]
-        elif word not in _CHECK_OPTIONS and not word.startswith((f"-e{OPTION}=", f"--extra-vars={OPTION}=")):
+        if word in _CHECK_OPTIONS:
+            continue
+        option = next((option for option in _EXTRA if word.startswith(option)), "")
+        if not option:
             kept.append(word)
+            continue
+        value = _without_option(word.removeprefix(option) or next(words, ""))
+        kept += ["-e", value] if value else []
     return shlex.join([Path(kept[0]).name, *kept[1:]]) + f" -e {APPLY}={path}"
+
+
+def _without_option(value: str) -> str:
+    """What -e gives besides the plan's file: as JSON, a file, or words."""
+    if OPTION not in value:
+        return value
+    try:
+        return json.dumps(rest) if (rest := {k: v for k, v in json.loads(value).items() if k != OPTION}) else ""
+    except (ValueError, AttributeError):
+        return shlex.join(word for word in shlex.split(value) if not word.startswith(f"{OPTION}="))
 
 
 def _shown(path: Path) -> str:
