@@ -1,6 +1,6 @@
-"""Compares the sweep and the ledger with their peers; every ratio comes from one run on one machine.
+"""Compares sweep, ledger and maintenance with their peers; every ratio comes from one run on one machine.
 
-Usage: python -m tests.bench [--runs N] [--keep]
+Usage: python -m tests.bench [--runs N] [--keep] [sweep|ledger|idle|busy ...]
 """
 
 from __future__ import annotations
@@ -11,18 +11,21 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
 from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger, Writer
 from ansible_collections.ops.runbook.plugins.module_utils.ledger_verifier import verify
 
-from tests.bench import contestants
+from tests.bench import contestants, maintenance
 from tests.bench.measure import median_seconds, peak_bytes, seconds
 
 ROOT = contestants.ROOT
 LAB = ROOT / ".lab/bench"
 SIZES = (10, 20, 40)
+PARTS = ("ledger", "sweep", "idle", "busy")
 
 
 def tests_lab(*words: str) -> None:
@@ -112,19 +115,35 @@ def bench_ledger(scratch: Path) -> None:
 
 
 def main() -> None:
-    """Start the hosts, run the contestants, print the tables."""
+    """Run the parts that are asked for."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="runs of each contestant; the median counts (default 3)")
-    parser.add_argument("--keep", action="store_true", help="leave the hosts running")
+    parser.add_argument("--keep", action="store_true", help="leave the hosts of the sweep running")
+    parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)} (default all)")
     options = parser.parse_args()
+    if unknown := set(options.parts) - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(unknown))}")
     contestants.SOCKETS.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="runbook-bench-") as scratch:
+        if "ledger" in options.parts:
+            bench_ledger(Path(scratch))
+        if "sweep" in options.parts:
+            with sweep_lab(keep=options.keep):
+                bench_sweep(options.runs, Path(scratch))
+        if "idle" in options.parts:
+            maintenance.bench_idle(options.runs, Path(scratch, "idle"), close_connections)
+        if "busy" in options.parts:
+            maintenance.bench_busy(Path(scratch, "busy"))
+
+
+@contextmanager
+def sweep_lab(*, keep: bool) -> Iterator[None]:
+    """Hosts for the sweep."""
     tests_lab("up", "--name", "bench", "--from", "bare", *(f"h{number:02}" for number in range(1, max(SIZES) + 1)))
     try:
-        with tempfile.TemporaryDirectory(prefix="runbook-bench-") as scratch:
-            bench_ledger(Path(scratch))
-            bench_sweep(options.runs, Path(scratch))
+        yield
     finally:
-        if not options.keep:
+        if not keep:
             tests_lab("down", "--name", "bench")
 
 
