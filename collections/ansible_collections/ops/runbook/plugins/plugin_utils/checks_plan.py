@@ -40,11 +40,11 @@ class _Host:
             self.errors.append(f"{where}: {getattr(error, 'message', None) or error}".strip())
             return absent
 
-    def read_options(self, specification: Mapping[str, Any]) -> None:
+    def read_options(self, specification: Mapping[str, Any], validator: ArgumentSpecValidator) -> None:
         """Read the role's variables as its argument specification describes them."""
         given = {name: self.template(self.variables[name], name) for name in specification if name in self.variables}
         if not self.errors:
-            result = ArgumentSpecValidator(dict(specification)).validate(given, validate_role_argument_spec=True)
+            result = validator.validate(given, validate_role_argument_spec=True)
             self.errors += result.error_messages
             self.options = result.validated_parameters
 
@@ -102,8 +102,9 @@ class Plan:
         layers = Layers(action._task, ("health_checks", "health_check_class"))
         specification = _specification(action._task._role._role_path, entry_point)
         hosts = [_Host(name, layers, names, action._templar) for name in names]
+        validator = ArgumentSpecValidator(dict(specification))
         for host in hosts:
-            host.read_options(specification)
+            host.read_options(specification, validator)
             if not host.errors:
                 host.resolve()
         self.errors = _unknown_limit(task_vars) + (_by_hosts(hosts) or _select(hosts))
