@@ -20,6 +20,7 @@ NARROWEST, WIDEST = 79, 120
 MOST_ROWS = 60
 #: Of a table that the procedure adds.
 MOST_TABLE_ROWS = 20
+_NARROWEST_COLUMN = 8
 
 _HEADINGS = ("STATUS", "HOST", "CHECK", "OBSERVED", "EXPECTED")
 _GAP = "  "
@@ -95,9 +96,7 @@ def _added(table: Table, width: int) -> Iterator[Line]:
         yield Line("  nothing")
     else:
         heads = tuple(column.upper() for column in table.columns)
-        most = max(8, (width - 2) // len(heads))
-        widths = [min(max(len(row[column]) for row in (heads, *rows)), most) for column in range(len(heads) - 1)]
-        widths.append(max(8, width - 2 - sum(widths) - len(_GAP) * len(widths)))
+        widths = _shared([max(len(row[column]) for row in (heads, *rows)) for column in range(len(heads))], width - 2)
         for row in (heads, *rows):
             cells = [textwrap.wrap(text, size) or [""] for text, size in zip(row, widths, strict=True)]
             yield from (Line(f"  {_row(line, widths)}") for line in zip_longest(*cells, fillvalue=""))
@@ -105,6 +104,14 @@ def _added(table: Table, width: int) -> Iterator[Line]:
         yield Line(f"  and {len(table.rows) - MOST_TABLE_ROWS} more, in the report")
     if table.note:
         yield from (Line(f"  {line}") for line in textwrap.wrap(_plain(table.note), width - 2))
+
+
+def _shared(widths: list[int], width: int) -> list[int]:
+    """The columns' widths, the widest of them cut until all fit."""
+    widths = list(widths)
+    while sum(widths) + len(_GAP) * (len(widths) - 1) > width and max(widths) > _NARROWEST_COLUMN:
+        widths[widths.index(max(widths))] -= 1
+    return widths
 
 
 def _table(findings: list[Finding], width: int) -> Iterator[Line]:

@@ -113,17 +113,19 @@ def test_one_line_says_what_where_and_what_to_do() -> None:
 
 
 def test_tables_of_the_procedure_stand_before_the_sum() -> None:
-    rows = [["app1", "journal", "1.2 GiB"], ["db1", "a very long name of an area that does not fit \x1b[31m", "0 B"]]
+    rows = [
+        ["app1", "journal", "1.2 GiB"],
+        ["db1", "/a/very/long/name/of/a/file/that/does/not/fit/into/its/column/of/the/table \x1b[31m", "0 B"],
+    ]
     table = {"title": "Disk reclaimed", "columns": ["Host", "Area", "Reclaimed"], "rows": rows, "note": "All of it."}
     empty = {"title": "Restarted", "columns": ["Host"], "rows": []}
     lines = text(replace(REPORT, findings=(FINE,), sections={"tables": [table, empty]}), width=79).splitlines()
     assert lines[3:] == [
         "Disk reclaimed",
-        "  HOST  AREA                       RECLAIMED",
-        "  app1  journal                    1.2 GiB",
-        "  db1   a very long name of an     0 B",
-        "        area that does not fit",
-        "        [31m",
+        "  HOST  AREA                                                          RECLAIMED",
+        "  app1  journal                                                       1.2 GiB",
+        "  db1   /a/very/long/name/of/a/file/that/does/not/fit/into/its/colum  0 B",
+        "        n/of/the/table  [31m",
         "  All of it.",
         "",
         "Restarted",
