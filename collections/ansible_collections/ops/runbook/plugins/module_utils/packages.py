@@ -1,0 +1,346 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Debian packages of a host: what is installed, what is pending, and the way back to what was installed.
+
+Runs on managed hosts: Python 3.9, the standard library alone. An inspection also sends it through a pipe, so it imports
+nothing of this collection. Apt decides what is installed; nothing of its resolver is repeated here.
+"""
+
+# The inspection starts faster without pathlib.
+# ruff: noqa: PTH103, PTH110, PTH116, PTH119, PTH120, PTH207, PTH208, PTH211
+
+from __future__ import annotations
+
+import fnmatch
+import glob
+import gzip
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, Optional
+
+#: Where the way back is kept on the host.
+STORE = "/var/lib/ops-runbook/updates"
+CACHE = "/var/cache/apt/archives"
+LISTS = "/var/lib/apt/lists"
+#: What must stay free beyond what the update needs.
+RESERVE = 64 << 20
+_INST = re.compile(r"^Inst (\S+) (?:\[(\S+)\] )?\((\S+) ([^)]*)\)", re.MULTILINE)
+_URI = re.compile(r"^'[^']+' (\S+) (\d+)", re.MULTILINE)
+_CVE = re.compile(r"\bCVE-\d{4}-\d{4,}\b")
+_ENTRY = re.compile(r"^\S+ \(([^)]+)\) ", re.MULTILINE)
+#: Unattended, in words that can be parsed.
+ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C", "APT_LISTCHANGES_FRONTEND": "none"}
+
+
+class PackageError(Exception):
+    """Something about packages that an operator has to know; the text says what."""
+
+
+def call(command: Sequence[str], timeout: float = 600.0, **more: str) -> subprocess.CompletedProcess[str]:
+    """Run a program; its output as text."""
+    environment = {**os.environ, **ENVIRONMENT, **more}
+    return subprocess.run(
+        list(command),
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        timeout=timeout,
+        check=False,
+        text=True,
+        errors="replace",
+    )
+
+
+def complaints(done: subprocess.CompletedProcess[str]) -> str:
+    """What apt or dpkg complained about."""
+    lines = (done.stderr + done.stdout).splitlines()
+    bad = [line for line in lines if re.match(r"(E|W|Err):|Err:|dpkg: error|.*returned error exit status", line)]
+    kept = [line for line in bad if not line.startswith("W: Download is performed unsandboxed")]
+    return "\n".join(dict.fromkeys(line.strip() for line in kept or lines[-3:]))[:1500]
+
+
+class Installed:
+    """One installed package."""
+
+    def __init__(self, version: str, architecture: str, size: int, *, held: bool, good: bool) -> None:
+        self.version = version
+        self.architecture = architecture
+        self.size = size
+        self.held = held
+        self.good = good
+
+
+def installed() -> dict[str, Installed]:
+    """Every installed package by the name that apt uses: with its architecture only where it is a foreign one."""
+    native = call(["dpkg", "--print-architecture"]).stdout.strip()
+    fields = ["${Package}", "${Version}", "${Architecture}", "${Installed-Size}", "${db:Status-Abbrev}"]
+    done = call(["dpkg-query", "--show", "--showformat", "\t".join(fields) + "\n"])
+    if done.returncode != 0:
+        raise PackageError(f"dpkg-query: {done.stderr.strip()}")
+    found = {}
+    for line in done.stdout.splitlines():
+        name, version, architecture, size, status = line.split("\t")
+        if status[1:2] in "n" or status[1:2] == "c":  # not installed, or only its configuration is left
+            continue
+        key = name if architecture in (native, "all") else f"{name}:{architecture}"
+        found[key] = Installed(
+            version,
+            architecture,
+            int(size or 0) << 10,
+            held=status[0] == "h",
+            good=status[1:2] == "i" and status[2:3] in " ",
+        )
+    return found
+
+
+class Apt:
+    """Apt with lists and caches that may lie in a private folder."""
+
+    def __init__(self, *options: str) -> None:
+        self.options = [word for option in options for word in ("-o", option)]
+
+    def get(self, *words: str, timeout: float = 600.0) -> subprocess.CompletedProcess[str]:
+        """Run apt-get."""
+        return call(["apt-get", *self.options, *words], timeout)
+
+    def simulate(self, *words: str) -> list[dict[str, str]]:
+        """What a command would install."""
+        done = self.get("-s", "-qq", "-o", "Debug::NoLocking=1", "-o", "APT::Get::Show-User-Simulation-Note=0", *words)
+        if done.returncode != 0:
+            raise PackageError(complaints(done))
+        return [
+            {"name": name, "from": old, "to": new, "origin": re.sub(r" \[[^]]*\]$", "", origin)}
+            for name, old, new, origin in _INST.findall(done.stdout)
+        ]
+
+
+@contextmanager
+def fresh_apt(timeout: float) -> Iterator[Apt]:
+    """Apt with fresh lists, made in a private folder that goes away: the host's own lists and caches stay as they are.
+
+    Lists that have not changed are links to the host's own and are not fetched.
+    """
+    folder = tempfile.mkdtemp(prefix="ops-runbook-")
+    try:
+        os.chmod(folder, 0o755)  # noqa: PTH101 - apt fetches as a user of its own
+        lists, cache = f"{folder}/lists", f"{folder}/cache"
+        os.makedirs(f"{lists}/partial")
+        os.makedirs(f"{cache}/archives/partial")
+        for path in glob.glob(f"{LISTS}/*_*"):
+            os.symlink(path, f"{lists}/{os.path.basename(path)}")
+        options = [f"Dir::Cache={cache}", "Debug::NoLocking=1"]
+        refresh(Apt(f"Dir::State::lists={lists}", *options, "pkgCacheFile::Generate=false"), timeout)
+        names = [name for name in os.listdir(lists) if "_" in name]
+        if all(os.path.islink(f"{lists}/{name}") for name in names):
+            for name in ("pkgcache.bin", "srcpkgcache.bin"):  # still valid, if the host has them
+                if os.path.exists(f"/var/cache/apt/{name}"):
+                    shutil.copy2(f"/var/cache/apt/{name}", cache)
+            yield Apt(*options)
+        else:
+            yield Apt(f"Dir::State::lists={lists}", *options)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def refresh(apt: Apt, timeout: float) -> None:
+    """Fetch the lists. One that cannot be fetched is an error: old lists say nothing about what is pending."""
+    limits = [f"Acquire::{method}::Timeout={max(1, int(timeout / 3))}" for method in ("http", "https")]
+    options = ("APT::Update::Error-Mode=any", "APT::Sandbox::User=root", "Acquire::Languages=none", *limits)
+    try:
+        done = apt.get("update", "-q", *(word for option in options for word in ("-o", option)), timeout=timeout)
+    except subprocess.TimeoutExpired:
+        raise PackageError(f"the package lists cannot be refreshed within {timeout:g} s") from None
+    if done.returncode != 0 or re.search(r"^(W: Failed|E:|Err)", done.stdout + done.stderr, re.MULTILINE):
+        raise PackageError(f"the package lists cannot be refreshed: {complaints(done)}")
+
+
+class Choice:
+    """Which of the pending updates are wanted."""
+
+    def __init__(self, request: Mapping[str, Any]) -> None:
+        self.security_only = request["scope"] == "security"
+        self.origins = list(request["origins"])
+        self.only = list(request["only"])
+        self.exclude = list(request["exclude"])
+
+    def names(self) -> list[str]:
+        """What the lists name without wildcards."""
+        return [name for name in (*self.only, *self.exclude) if not re.search(r"[*?[]", name)]
+
+    def is_security(self, update: Mapping[str, str]) -> bool:
+        """Whether one of the update's origins is one of security updates."""
+        return any(
+            fnmatch.fnmatchcase(part.strip(), wanted) for part in update["origin"].split(",") for wanted in self.origins
+        )
+
+    def reason_against(self, update: Mapping[str, str], known: Mapping[str, Installed]) -> str:
+        """Why an update is not wanted; empty for one that is."""
+        name = update["name"]
+        if name in known and known[name].held:
+            return "held"
+        if any(fnmatch.fnmatchcase(name, pattern) for pattern in self.exclude):
+            return "excluded"
+        if self.only and not any(fnmatch.fnmatchcase(name, pattern) for pattern in self.only):
+            return "not in security_updates_only"
+        if self.security_only and not self.is_security(update):
+            return "no security update"
+        return ""
+
+
+def pending(apt: Apt, choice: Choice, known: Mapping[str, Installed]) -> dict[str, list[dict[str, Any]]]:
+    """The updates to install, with all that they need, and those that stay pending, each with the reason."""
+    every = [
+        {**update, "security": choice.is_security(update)} for update in apt.simulate("--ignore-hold", "dist-upgrade")
+    ]
+    kept = []
+    wanted = []
+    for update in every:
+        reason = choice.reason_against(update, known)
+        if reason:
+            kept.append({**update, "reason": reason})
+        elif update["from"]:  # what is new comes with whatever needs it
+            wanted.append(update)
+    planned = apt.simulate(*install_words(wanted)) if wanted else []
+    planned = sorted(
+        ({**update, "security": choice.is_security(update)} for update in planned), key=lambda update: update["name"]
+    )
+    unwanted = {update["name"]: update["reason"] for update in kept if update["reason"] in ("held", "excluded")}
+    for update in planned:
+        if update["name"] in unwanted:
+            raise PackageError(
+                f"{update['name']} is {unwanted[update['name']]}, but other updates need its version {update['to']}"
+            )
+    names = {update["name"] for update in planned}
+    return {"updates": planned, "kept": [update for update in kept if update["name"] not in names and update["from"]]}
+
+
+def install_words(updates: Iterable[Mapping[str, str]]) -> list[str]:
+    """The words of the apt-get command that installs exactly these versions, and removes nothing."""
+    return ["install", "--no-remove", *(f"{update['name']}={update['to']}" for update in updates)]
+
+
+def file_name(name: str, version: str, architecture: str) -> str:
+    """The name that apt gives to a package's file."""
+    return f"{name.partition(':')[0]}_{version.replace(':', '%3a')}_{architecture}.deb"
+
+
+def saved_file(name: str, version: str, architecture: str) -> Optional[str]:
+    """Where the host has a package's file already."""
+    for folder in (f"{STORE}/packages", CACHE):
+        path = f"{folder}/{file_name(name, version, architecture)}"
+        if os.path.exists(path):
+            return path
+    return None
+
+
+def way_back(apt: Apt, updates: Iterable[Mapping[str, str]], known: Mapping[str, Installed]) -> dict[str, Any]:
+    """Which installed versions' files have to be fetched, their size, and which can be had nowhere."""
+    missing = [
+        f"{update['name']}={update['from']}"
+        for update in updates
+        if update["from"] and not saved_file(update["name"], update["from"], known[update["name"]].architecture)
+    ]
+    size, lost = 0, []
+    for words in missing:  # one by one: apt gives up at the first that it does not know
+        found = _URI.search(apt.get("-qq", "--print-uris", "download", words).stdout)
+        if found:
+            size += int(found[2])
+        else:
+            lost.append(words.replace("=", " "))
+    return {"fetch": missing, "size": size, "lost": lost}
+
+
+def space_errors(needs: Iterable[tuple[str, int]]) -> list[str]:
+    """What lacks room for these bytes in these folders; folders of one file system add up."""
+    devices: dict[int, tuple[str, int]] = {}
+    for folder, amount in needs:
+        while not os.path.isdir(folder):
+            folder = os.path.dirname(folder)
+        device = os.stat(folder).st_dev
+        first, total = devices.get(device, (folder, 0))
+        devices[device] = (first, total + amount)
+    errors = []
+    for folder, amount in devices.values():
+        info = os.statvfs(folder)
+        free = info.f_bavail * info.f_frsize
+        if free < amount + RESERVE:
+            errors.append(
+                f"{folder} has {free / 2**20:.0f} MiB free; the update and its way back need {amount / 2**20:.0f} MiB"
+                f" and {RESERVE >> 20} MiB must stay free"
+            )
+    return errors
+
+
+def space_needed(
+    apt: Apt, updates: Sequence[Mapping[str, str]], known: Mapping[str, Installed], old: int
+) -> list[tuple[str, int]]:
+    """Folder and bytes: the new files twice (apt's and ours), the old ones, and what is unpacked beside what is there."""
+    done = apt.get("-qq", "--print-uris", *install_words(updates)) if updates else None
+    new = sum(int(size) for _name, size in _URI.findall(done.stdout)) if done else 0
+    unpacked = sum(known[update["name"]].size for update in updates if update["name"] in known)
+    return [(CACHE, new), (f"{STORE}/packages", new + old), ("/usr", unpacked)]
+
+
+def cves_fixed(name: str, old: str, new: str) -> list[str]:
+    """CVEs that the installed package's changelog names between two versions."""
+    folder = f"/usr/share/doc/{name.partition(':')[0]}"
+    for path in (f"{folder}/changelog.Debian.gz", f"{folder}/changelog.gz"):
+        if os.path.exists(path):
+            with gzip.open(path, "rt", encoding="utf-8", errors="replace") as handle:
+                return cves_between(handle.read(), old, new)
+    return []
+
+
+def cves_between(changelog: str, old: str, new: str) -> list[str]:
+    """CVEs named in a changelog's entries after the old version, up to the new one."""
+    heads = list(_ENTRY.finditer(changelog))
+    found: set[str] = set()
+    for head, after in zip(heads, [*heads[1:], None]):  # noqa: B905 - Python 3.9
+        if _epochless(head[1]) == _epochless(old):
+            return sorted(found)
+        if not _newer(head[1], new) and _newer(head[1], old):
+            found.update(_CVE.findall(changelog[head.end() : after.start() if after else None]))
+    return sorted(found)
+
+
+def _epochless(version: str) -> str:
+    return version.rpartition(":")[2]
+
+
+def _newer(one: str, other: str) -> bool:
+    return call(["dpkg", "--compare-versions", one, "gt", other]).returncode == 0
+
+
+def unknown_names(apt: Apt, names: Iterable[str], known: Mapping[str, Installed]) -> list[str]:
+    """The names that are packages neither of this host nor of its archives."""
+    asked = [name for name in names if name not in known]
+    if not asked:
+        return []
+    shown = call(["apt-cache", *apt.options, "policy", *asked]).stdout
+    listed = {line.rstrip(":") for line in shown.splitlines() if line and not line.startswith(" ")}
+    return [name for name in asked if name not in listed]
+
+
+def packages_of(request: Mapping[str, Any], interrupted: bool) -> dict[str, Any]:
+    """What is pending, and what stands against installing it: the answer of an inspection, which changes nothing."""
+    known = installed()
+    choice = Choice(request)
+    broken = [name for name, package in known.items() if not package.good]
+    if broken and not interrupted:
+        raise PackageError(f"dpkg left {', '.join(broken[:5])} half installed: run `dpkg --configure -a` and look why")
+    with fresh_apt(request["timeout"]) as apt:
+        unknown = unknown_names(apt, choice.names(), known)
+        if broken:  # the interrupted update is finished or rolled back first
+            return {"updates": [], "kept": [], "unknown": unknown, "against": []}
+        found = pending(apt, choice, known)
+        against = []
+        if found["updates"]:
+            back = way_back(apt, found["updates"], known)
+            against = [f"there is no way back for {name}" for name in back["lost"]]
+            against += space_errors(space_needed(apt, found["updates"], known, back["size"]))
+    return {**found, "unknown": unknown, "against": against}

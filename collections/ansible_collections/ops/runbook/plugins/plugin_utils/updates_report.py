@@ -1,0 +1,136 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What an update of the platform did, for an operator who has a minute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
+
+CHECK = "updates"
+PAGE = "maintenance/security-updates"
+
+Package = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one host."""
+
+    host: str
+    #: What the plan wanted to install.
+    planned: Sequence[Package] = ()
+    installed: Sequence[Package] = ()
+    #: What was put back, and why. None: nothing had to be.
+    rolled_back: Sequence[Package] | None = None
+    reason: str = ""
+    restarted: Sequence[str] = ()
+    rebooted: bool = False
+    #: Services that only a reboot renews, and whether one is required.
+    waiting: Sequence[str] = ()
+    reboot_required: bool = False
+    #: What is pending now, each with the reason.
+    pending: Sequence[Package] = ()
+    #: Why the host cannot be looked at any more.
+    lost: str = ""
+    #: The run entered the host.
+    entered: bool = False
+    check: bool = False
+    controls: Sequence[str] = field(default=("A.8.8", "A.8.32"))
+
+    @property
+    def cves(self) -> list[str]:
+        """All CVEs that were fixed."""
+        return sorted({cve for package in self.installed for cve in package.get("cves", ())})
+
+
+def finding(outcome: Outcome) -> Finding:
+    """The host's finding."""
+    status, title, anchor = _verdict(outcome)
+    return Finding(
+        check=CHECK,
+        host=outcome.host,
+        status=status,
+        title=title,
+        observed=len(outcome.pending),
+        unit="pending",
+        detail=_detail(outcome),
+        remedy=f"{PAGE}#{anchor}" if status != "ok" else "",
+        controls=tuple(outcome.controls),
+    )
+
+
+def _verdict(outcome: Outcome) -> tuple[str, str, str]:
+    if outcome.lost:
+        return "critical", f"the host is gone: {outcome.lost}", "if-it-fails"
+    if outcome.rolled_back is not None:
+        return "critical", f"{_count(outcome.rolled_back)} put back: {outcome.reason}", "if-it-fails"
+    if outcome.planned and not outcome.entered:
+        return "warning", f"{_count(outcome.planned)} not updated: the run ended before", "if-it-fails"
+    done = _done(outcome)
+    left = [package for package in outcome.pending if package.get("security")]
+    if left and not outcome.check:
+        return "warning", f"{done}; {len(left)} security updates still pending", "still-pending"
+    if outcome.reboot_required:
+        return "warning", f"{done}; a reboot is required", "still-pending"
+    if outcome.waiting:
+        return "warning", f"{done}; {', '.join(outcome.waiting)} wait for a reboot", "still-pending"
+    return "ok", done, ""
+
+
+def _done(outcome: Outcome) -> str:
+    if outcome.check and outcome.planned:
+        return f"{_count(outcome.planned)} would be updated"
+    if not outcome.installed:
+        return "nothing to update" if not outcome.entered else "an interrupted update was finished"
+    cves = outcome.cves
+    fixed = f", {len(cves)} CVE{'s' if len(cves) != 1 else ''} fixed" if cves else ""
+    return f"{_count(outcome.installed)} updated{fixed}"
+
+
+def _count(packages: Sequence[Package]) -> str:
+    return f"{len(packages)} package{'s' if len(packages) != 1 else ''}"
+
+
+def _detail(outcome: Outcome) -> str:
+    parts = []
+    if outcome.restarted:
+        parts.append(f"restarted: {', '.join(outcome.restarted)}")
+    if outcome.rebooted:
+        parts.append("rebooted")
+    if outcome.pending:
+        parts.append("pending: " + ", ".join(f"{p['name']} {p['to']} ({p['reason']})" for p in outcome.pending[:8]))
+    return "; ".join(parts)
+
+
+def sections(outcomes: Iterable[Outcome]) -> dict[str, Any]:
+    """The tables of the report."""
+    every = list(outcomes)
+    check = any(outcome.check for outcome in every)
+    packages = [
+        [outcome.host, package["name"], package["from"] or "new", package["to"], " ".join(package.get("cves", ()))]
+        for outcome in every
+        for package in (outcome.planned if check else outcome.installed)
+    ]
+    back = [
+        [outcome.host, package["name"], package["from"], package["to"] or "removed"]
+        for outcome in every
+        for package in outcome.rolled_back or ()
+    ]
+    pending = [
+        [outcome.host, package["name"], package["from"], package["to"], package["reason"]]
+        for outcome in every
+        for package in outcome.pending
+    ]
+    note = "Known when the packages are installed, with their changelogs." if check else ""
+    tables = [_table("Would be updated" if check else "Updated", ["CVEs fixed"], packages, note)]
+    if back:
+        tables.append(_table("Put back", [], back, ""))
+    tables.append(_table("Still pending", ["Why"], pending, ""))
+    return {"tables": tables}
+
+
+def _table(title: str, more: list[str], rows: list[list[str]], note: str) -> dict[str, Any]:
+    return {"title": title, "columns": ["Host", "Package", "From", "To", *more], "rows": rows, "note": note}
