@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+import time
+import uuid
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
@@ -22,6 +25,11 @@ CREATE INDEX IF NOT EXISTS evidence_received_at ON evidence (received_at DESC);
 """
 #: Any number for all who change the schema: they take turns.
 SCHEMA_LOCK = 1
+#: Seconds for which a request rides out a restart of the database, or a change of the primary, before it fails.
+PATIENCE = 15.0
+PAUSE = 0.2
+
+Answer = TypeVar("Answer")
 
 
 class Store:
@@ -33,6 +41,18 @@ class Store:
     def connect(self) -> psycopg.Connection[DictRow]:
         """A new connection to whichever server accepts writes."""
         return psycopg.connect(self.database, row_factory=dict_row)
+
+    def patiently(self, work: Callable[[psycopg.Connection[DictRow]], Answer]) -> Answer:
+        """Do the work in one transaction; again where the server went away, so it has to bear being done twice."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                with self.connect() as connection:
+                    return work(connection)
+            except psycopg.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(PAUSE)
 
     def create_schema(self) -> bool:
         """Create what is missing; whether anything was."""
@@ -51,30 +71,27 @@ class Store:
     def add(self, name: str, content: str, submitter: str) -> dict[str, Any]:
         """Store a document; everything about it but its content."""
         sha256 = hashlib.sha256(content.encode()).hexdigest()
-        with self.connect() as connection:
-            row = connection.execute(
-                "INSERT INTO evidence (name, content, sha256, submitter) VALUES (%s, %s, %s, %s)"
-                " RETURNING id, name, sha256, submitter, received_at",
-                [name, content, sha256, submitter],
+        # Its number is made here: a document whose commit was not confirmed is not stored a second time.
+        values = [str(uuid.uuid4()), name, content, sha256, submitter]
+
+        def insert(connection: psycopg.Connection[DictRow]) -> DictRow | None:
+            return connection.execute(
+                "INSERT INTO evidence (id, name, content, sha256, submitter) VALUES (%s, %s, %s, %s, %s)"
+                " ON CONFLICT (id) DO UPDATE SET id = evidence.id RETURNING id, name, sha256, submitter, received_at",
+                values,
             ).fetchone()
-        return plain(row)
+
+        return plain(self.patiently(insert))
 
     def newest(self, limit: int) -> list[dict[str, Any]]:
         """The newest documents, without their content."""
-        with self.connect() as connection:
-            rows = connection.execute(
-                "SELECT id, name, sha256, submitter, received_at FROM evidence ORDER BY received_at DESC LIMIT %s",
-                [limit],
-            ).fetchall()
-        return [plain(row) for row in rows]
+        query = "SELECT id, name, sha256, submitter, received_at FROM evidence ORDER BY received_at DESC LIMIT %s"
+        return [plain(row) for row in self.patiently(lambda connection: connection.execute(query, [limit]).fetchall())]
 
     def get(self, identity: str) -> dict[str, Any]:
         """One document."""
-        with self.connect() as connection:
-            row = connection.execute(
-                "SELECT id, name, content, sha256, submitter, received_at FROM evidence WHERE id = %s", [identity]
-            ).fetchone()
-        return plain(row)
+        query = "SELECT id, name, content, sha256, submitter, received_at FROM evidence WHERE id = %s"
+        return plain(self.patiently(lambda connection: connection.execute(query, [identity]).fetchone()))
 
 
 def plain(row: DictRow | None) -> dict[str, Any]:
