@@ -54,11 +54,20 @@ class TestApprovals:
         planned.checkout.sign(planned.stranger)
         variables = {"change_guard_approvals": "1", "change_guard_allowed_signers": str(own)}
         refusal = planned.checkout.apply(size="3", **variables).refusal
-        assert "approvals: app1, app2 demand 2, nobody approved" in refusal
-        assert "variables: change_guard_allowed_signers is given and not approved" in refusal
+        assert "change_guard_approvals, change_guard_allowed_signers: only inventory and procedure say it" in refusal
+
+    def test_what_the_rule_is_made_from_is_not_overridden(self, planned: Planned) -> None:
+        """The inventory's rule is a template, and the command line replaces what it names."""
+        own = planned.checkout.root.parent / "own"
+        own.mkdir(exist_ok=True)
+        key = " ".join(planned.stranger.with_suffix(".pub").read_text().split()[:2])
+        (own / "allowed_signers.cfg").write_text(f"somebody {key}\nelse {key}\nrita {key}\n")
+        planned.checkout.sign(planned.stranger)
+        refusal = planned.checkout.apply(size="3", inventory_dir=str(own)).refusal
+        assert f"change.json.stranger.sig: nobody in {planned.checkout.root}/inventory/allowed" in refusal
 
     def test_no_plan(self, planned: Planned) -> None:
-        refusal = planned.checkout.run(change_guard_approvals="0").refusal
+        refusal = planned.checkout.run().refusal
         assert "app1, app2 demand 2, and no plan is given" in refusal
         assert "--check --diff -e runbook_plan_out=FILE" in refusal
 

@@ -38,6 +38,9 @@ class Policy:
 
 def read(task: Any, templar: Any, hosts: list[str]) -> Policy:
     """The policy for the hosts. Raises PlanError naming the variable that is wrong."""
+    given = [f"{_PREFIX}{name}" for name in _NAMES if f"{_PREFIX}{name}" in task.get_variable_manager().extra_vars]
+    if given:
+        raise PlanError(f"{', '.join(given)}: only inventory and procedure say it; leave it out of the command line")
     layers = Layers(task, ())
     found = {host: _values(layers.rules(host, hosts), templar, host) for host in hosts}
     approvals = max(values["approvals"] for values in found.values())
