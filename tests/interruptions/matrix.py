@@ -70,6 +70,7 @@ def procedure_of(module: Path) -> str:
 
 def load(path: Path) -> ModuleType:
     """A scenario's module, which belongs to no package; it imports its neighbours."""
+    known = set(sys.modules)
     sys.path.insert(0, str(path.parent))
     try:
         spec = importlib.util.spec_from_file_location(f"{path.parts[-3]}_interruption", path)
@@ -79,6 +80,10 @@ def load(path: Path) -> ModuleType:
         spec.loader.exec_module(module)
     finally:
         sys.path.remove(str(path.parent))
+        # Another scenario may call a neighbour the same.
+        for name in set(sys.modules) - known:
+            if str(getattr(sys.modules[name], "__file__", "")).startswith(str(path.parent)):
+                del sys.modules[name]
     return module
 
 

@@ -30,7 +30,7 @@ def test_a_kill_between_lock_and_first_change(guarded: matrix.Case, tmp_path: Pa
 
 
 def test_a_procedure_that_forgets_is_noticed(guarded: matrix.Case, tmp_path: Path) -> None:
-    """Killed after the last file of app1: its next run finds nothing to do there, and must restore the traffic."""
+    """Killed after the last file of app2: its next run finds nothing to do, and must restore the traffic."""
     forgetful = dataclasses.replace(guarded, options=("-e", "forgetful=true"))
     with pytest.raises(AssertionError, match="an upstream server is drained"):
-        matrix.after_change(forgetful, 3, tmp_path)
+        matrix.after_change(forgetful, 7, tmp_path)
