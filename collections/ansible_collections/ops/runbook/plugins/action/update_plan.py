@@ -4,14 +4,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import yaml
 from ansible.plugins.action import ActionBase, VariableLayer
 from ansible.utils.display import Display
 from ansible_collections.ops.runbook.plugins.plugin_utils import role_options, updates_inspection, updates_plan
 from ansible_collections.ops.runbook.plugins.plugin_utils.updates_plan import Host
 
 display = Display()
+
+#: The roles of the steps, with an entry point that has all their options.
+STEPS = {"traffic": "drain", "service_restart": "restart", "host_reboot": "reboot"}
 
 
 class _RefusalError(Exception):
@@ -56,13 +61,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _options(self, names: list[str]) -> dict[str, Mapping[str, Any]]:
         """Each host's options; refuses what is wrong about them."""
-        found = role_options.read(self, role_options.specification(self, "preflight"), names)
+        specification = {**_of_steps(self._task), **role_options.specification(self, "preflight")}
+        found = role_options.read(self, specification, names)
         errors = [(host.host, error) for host in found for error in host.errors]
         errors += [
             (host.host, error)
             for host in found
             if not host.errors
-            for error in updates_plan.wrong_options(host.host, host.values, names)
+            for error in updates_plan.wrong_options(host.values, names)
         ]
         for variable in ("security_updates_batch", "security_updates_canary"):
             if not errors and any(host.values[variable] != found[0].values[variable] for host in found):
@@ -93,6 +99,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 display.warning(f"This would be refused now: {line}")
         else:
             _refuse("Wait until the databases are ready", lines)
+
+
+def _of_steps(task: Any) -> dict[str, Any]:
+    """The options of the steps' roles: wrong ones are refused here, not in the middle of the first batch."""
+    roles = Path(task._role._role_path).parent
+    options: dict[str, Any] = {}
+    for role, entry in STEPS.items():
+        text = (roles / role / "meta" / "argument_specs.yml").read_text(encoding="utf-8")
+        options |= yaml.safe_load(text)["argument_specs"][entry]["options"]
+    return {name: {**option, "required": False} for name, option in options.items()}
 
 
 def _refuse(remedy: str, reasons: list[str]) -> None:

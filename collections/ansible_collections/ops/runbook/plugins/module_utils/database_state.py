@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What the PostgreSQL servers of a host do just now: their role, how far replication is behind, how old transactions are.
+"""What the PostgreSQL servers of a host do now: their role, how far replication is behind, how old transactions are.
 
 Runs on managed hosts: Python 3.9, the standard library alone. An inspection also sends it through a pipe, so it imports
 nothing of this collection.

@@ -6,7 +6,7 @@ nothing of this collection. Apt decides what is installed; nothing of its resolv
 """
 
 # The inspection starts faster without pathlib.
-# ruff: noqa: PTH103, PTH110, PTH116, PTH119, PTH120, PTH207, PTH208, PTH211
+# ruff: noqa: PTH112, PTH114, PTH103, PTH110, PTH116, PTH119, PTH120, PTH207, PTH208, PTH211
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def fresh_apt(timeout: float) -> Iterator[Apt]:
     """
     folder = tempfile.mkdtemp(prefix="ops-runbook-")
     try:
-        os.chmod(folder, 0o755)  # noqa: PTH101 - apt fetches as a user of its own
+        os.chmod(folder, 0o755)  # noqa: PTH101, S103 - apt fetches as a user of its own
         lists, cache = f"{folder}/lists", f"{folder}/cache"
         os.makedirs(f"{lists}/partial")
         os.makedirs(f"{cache}/archives/partial")
@@ -178,7 +178,12 @@ class Choice:
             fnmatch.fnmatchcase(part.strip(), wanted) for part in update["origin"].split(",") for wanted in self.origins
         )
 
-    def reason_against(self, update: Mapping[str, str], known: Mapping[str, Installed]) -> str:
+    def marked(self, updates: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
+        """The updates by name, with the mark `security`."""
+        every: list[dict[str, Any]] = [{**update, "security": self.is_security(update)} for update in updates]
+        return sorted(every, key=lambda update: str(update["name"]))
+
+    def reason_against(self, update: Mapping[str, Any], known: Mapping[str, Installed]) -> str:
         """Why an update is not wanted; empty for one that is."""
         name = update["name"]
         if name in known and known[name].held:
@@ -194,21 +199,16 @@ class Choice:
 
 def pending(apt: Apt, choice: Choice, known: Mapping[str, Installed]) -> dict[str, list[dict[str, Any]]]:
     """The updates to install, with all that they need, and those that stay pending, each with the reason."""
-    every = [
-        {**update, "security": choice.is_security(update)} for update in apt.simulate("--ignore-hold", "dist-upgrade")
-    ]
-    kept = []
-    wanted = []
+    every = choice.marked(apt.simulate("--ignore-hold", "dist-upgrade"))
+    kept: list[dict[str, Any]] = []
+    wanted: list[dict[str, Any]] = []
     for update in every:
         reason = choice.reason_against(update, known)
         if reason:
             kept.append({**update, "reason": reason})
         elif update["from"]:  # what is new comes with whatever needs it
             wanted.append(update)
-    planned = apt.simulate(*install_words(wanted)) if wanted else []
-    planned = sorted(
-        ({**update, "security": choice.is_security(update)} for update in planned), key=lambda update: update["name"]
-    )
+    planned = choice.marked(apt.simulate(*install_words(wanted)) if wanted else [])
     unwanted = {update["name"]: update["reason"] for update in kept if update["reason"] in ("held", "excluded")}
     for update in planned:
         if update["name"] in unwanted:
@@ -219,7 +219,7 @@ def pending(apt: Apt, choice: Choice, known: Mapping[str, Installed]) -> dict[st
     return {"updates": planned, "kept": [update for update in kept if update["name"] not in names and update["from"]]}
 
 
-def install_words(updates: Iterable[Mapping[str, str]]) -> list[str]:
+def install_words(updates: Iterable[Mapping[str, Any]]) -> list[str]:
     """The words of the apt-get command that installs exactly these versions, and removes nothing."""
     return ["install", "--no-remove", *(f"{update['name']}={update['to']}" for update in updates)]
 
@@ -259,10 +259,11 @@ def space_errors(needs: Iterable[tuple[str, int]]) -> list[str]:
     """What lacks room for these bytes in these folders; folders of one file system add up."""
     devices: dict[int, tuple[str, int]] = {}
     for folder, amount in needs:
-        while not os.path.isdir(folder):
-            folder = os.path.dirname(folder)
-        device = os.stat(folder).st_dev
-        first, total = devices.get(device, (folder, 0))
+        existing = folder
+        while not os.path.isdir(existing):
+            existing = os.path.dirname(existing)
+        device = os.stat(existing).st_dev
+        first, total = devices.get(device, (existing, 0))
         devices[device] = (first, total + amount)
     errors = []
     for folder, amount in devices.values():
@@ -279,7 +280,7 @@ def space_errors(needs: Iterable[tuple[str, int]]) -> list[str]:
 def space_needed(
     apt: Apt, updates: Sequence[Mapping[str, str]], known: Mapping[str, Installed], old: int
 ) -> list[tuple[str, int]]:
-    """Folder and bytes: the new files twice (apt's and ours), the old ones, and what is unpacked beside what is there."""
+    """Folder and bytes: the new files twice (apt's and ours), the old ones, what is unpacked beside what is there."""
     done = apt.get("-qq", "--print-uris", *install_words(updates)) if updates else None
     new = sum(int(size) for _name, size in _URI.findall(done.stdout)) if done else 0
     unpacked = sum(known[update["name"]].size for update in updates if update["name"] in known)

@@ -18,6 +18,8 @@ import subprocess
 from collections.abc import Iterable, Mapping
 from typing import Any, Optional
 
+#: How a unit can be restarted.
+METHODS = ("restart", "try-reload-or-restart", "upgrade", "reexec", "never")
 DELETED = " (deleted)"
 #: Deleted files that are no programs or libraries: shared memory, temporary files.
 _NO_CODE = re.compile(r"^/(?:dev|tmp|run|proc|memfd:|SYSV|var/tmp|var/run|anon_hugepage|\[aio\])")

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """One update of a host from its beginning to its end: saved, applied, rolled back or closed.
 
-The transaction is a file on the host. It is written before anything is changed and removed when all is well, so whoever finds
-it knows that an update was interrupted, and which versions were there before.
+The transaction is a file on the host. It is written before anything is changed and removed when all is well, so whoever
+finds it knows that an update was interrupted, and which versions were there before.
 """
 
 # Modules start faster without pathlib.
@@ -27,7 +27,7 @@ DEFERRED = f"{packages.STORE}/deferred"
 FILES = f"{packages.STORE}/packages"
 POLICY = "/usr/sbin/policy-rc.d"
 VARIABLE = "OPS_RUNBOOK_DEFERRED"
-#: While packages are installed by this collection their scripts restart nothing: the procedure does, once and in its way.
+#: While this collection installs packages their scripts restart nothing: the procedure does, once and in its way.
 #: Left behind by a run that was killed, this file allows everything.
 POLICY_TEXT = f"""#!/bin/sh
 # Written by ops.runbook while it updates packages. It concerns no other program.
@@ -90,8 +90,8 @@ def save(updates: Sequence[Mapping[str, str]], run: str, timeout: float) -> bool
 def no_way_back(lost: Iterable[str]) -> str:
     """What is said where old versions cannot be had."""
     return (
-        f"there is no way back for {', '.join(lost)}: the installed version's file is neither on the host nor in its archives."
-        f" Put the file into {FILES}, or leave the package out (security_updates_exclude)"
+        f"there is no way back for {', '.join(lost)}: the installed version's file is neither on the host nor in its"
+        f" archives. Put the file into {FILES}, or leave the package out (security_updates_exclude)"
     )
 
 
@@ -128,7 +128,7 @@ class _RestartsDeferred:
             draft = f"{POLICY}.ops-runbook"
             with open(draft, "w", encoding="utf-8") as handle:
                 handle.write(POLICY_TEXT)
-            os.chmod(draft, 0o755)  # noqa: PTH101
+            os.chmod(draft, 0o755)  # noqa: PTH101, S103
             os.replace(draft, POLICY)  # noqa: PTH105
         os.environ[VARIABLE] = DEFERRED
 

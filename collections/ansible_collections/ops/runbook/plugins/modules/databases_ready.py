@@ -11,8 +11,8 @@ version_added: 0.1.0
 author:
   - The ops.runbook authors (@ops-runbook)
 description:
-  - Asks every PostgreSQL server of the host how far replication is behind and how old the oldest transaction is, and fails if
-    either stays too large. A host without PostgreSQL is always ready. Changes nothing.
+  - Asks every PostgreSQL server of the host how far replication is behind and how old the oldest transaction is, and
+    fails if either stays too large. A host without PostgreSQL is always ready. Changes nothing.
 options:
   lag:
     description: MiB that replication may be behind.

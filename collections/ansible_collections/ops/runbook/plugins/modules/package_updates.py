@@ -11,13 +11,13 @@ version_added: 0.1.0
 author:
   - The ops.runbook authors (@ops-runbook)
 description:
-  - The steps of one update of a host. Each can be run again; what an interrupted run has left is finished or rolled back.
-  - While packages are installed their scripts restart no service. The services that they asked for are returned instead.
+  - The steps of one update of a host. Each can be run again; what an interrupted run left is finished or rolled back.
+  - While packages are installed their scripts restart no service. The services that they asked for are returned.
 options:
   state:
     description:
-      - V(saved) keeps the files of the installed versions, fetches the new ones, checks that there is room, and writes down the
-        versions. It fails before anything is changed.
+      - V(saved) keeps the files of the installed versions, fetches the new ones, checks that there is room, and writes
+        down the versions. It fails before anything is changed.
       - V(applied) installs exactly the packages given.
       - V(rolled_back) installs the versions that were written down.
       - V(closed) ends the update; there is no way back by V(rolled_back) any more. The files are kept.

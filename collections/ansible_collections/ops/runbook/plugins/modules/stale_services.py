@@ -81,7 +81,6 @@ from typing import Any
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ops.runbook.plugins.module_utils import stale
 
-METHODS = ("restart", "try-reload-or-restart", "upgrade", "reexec", "never")
 #: How often a condition is looked at, in seconds.
 _LOOK = 0.1
 
@@ -188,9 +187,9 @@ def main() -> None:
         supports_check_mode=True,
     )
     for pattern, method in module.params["methods"].items():
-        if method not in METHODS:
+        if method not in stale.METHODS:
             module.fail_json(
-                msg=f"service_restart_methods: {pattern!r} has {method!r}, not one of {', '.join(METHODS)}"
+                msg=f"service_restart_methods: {pattern!r} has {method!r}, not one of {', '.join(stale.METHODS)}"
             )
     found, methods = wanted(module)
     waiting = [unit for unit, method in methods.items() if method == "never"]

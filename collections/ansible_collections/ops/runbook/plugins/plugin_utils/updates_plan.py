@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ansible_collections.ops.runbook.plugins.module_utils import database_state
+from ansible_collections.ops.runbook.plugins.module_utils.stale import METHODS
 
 MIB = 2**20
 
@@ -87,20 +88,35 @@ def _fits(host: Host, batch: Sequence[Host], members: Mapping[str, int], size: i
     return same == 0 or same + 1 <= members[host.group] // 2
 
 
-def wrong_options(name: str, options: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
+#: Least values of numbers.
+_LEAST = {
+    "security_updates_batch": 1,
+    "security_updates_refresh_timeout": 1,
+    "security_updates_timeout": 1,
+    "security_updates_keep_days": 0,
+    "security_updates_replication_lag": 0,
+    "security_updates_transaction_age": 0,
+    "security_updates_database_wait": 0,
+    "security_updates_expected_minutes": 0,
+    "traffic_port": 0,
+    "traffic_timeout": 0,
+    "service_restart_timeout": 1,
+    "host_reboot_timeout": 1,
+    "host_reboot_start_timeout": 1,
+}
+
+
+def wrong_options(options: Mapping[str, Any], hosts: Sequence[str]) -> list[str]:
     """What is wrong with a host's options beyond their types, each naming its variable."""
     errors = [
-        f"{variable} is {options[variable]}, and has to be at least {least}"
-        for variable, least in (
-            ("security_updates_batch", 1),
-            ("security_updates_refresh_timeout", 1),
-            ("security_updates_timeout", 1),
-            ("security_updates_keep_days", 0),
-            ("security_updates_replication_lag", 0),
-            ("security_updates_transaction_age", 0),
-            ("security_updates_database_wait", 0),
-        )
-        if options[variable] < least
+        f"{variable} is {options[variable]:g}, and has to be at least {least}"
+        for variable, least in _LEAST.items()
+        if options.get(variable) is not None and options[variable] < least
+    ]
+    errors += [
+        f"service_restart_methods: {pattern!r} has {method!r}, not one of {', '.join(METHODS)}"
+        for pattern, method in (options.get("service_restart_methods") or {}).items()
+        if method not in METHODS
     ]
     errors += [
         f"security_updates_canary names {canary!r}, which is no host of this run"

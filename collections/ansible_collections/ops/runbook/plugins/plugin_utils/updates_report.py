@@ -12,6 +12,8 @@ from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
 CHECK = "updates"
 PAGE = "maintenance/security-updates"
 
+COLUMNS = ["Host", "Package", "From", "To"]
+
 Package = Mapping[str, Any]
 
 
@@ -63,12 +65,17 @@ def finding(outcome: Outcome) -> Finding:
 
 
 def _verdict(outcome: Outcome) -> tuple[str, str, str]:
+    """Status, title, and the section of the page that helps."""
     if outcome.lost:
         return "critical", f"the host is gone: {outcome.lost}", "if-it-fails"
     if outcome.rolled_back is not None:
         return "critical", f"{_count(outcome.rolled_back)} put back: {outcome.reason}", "if-it-fails"
     if outcome.planned and not outcome.entered:
         return "warning", f"{_count(outcome.planned)} not updated: the run ended before", "if-it-fails"
+    return _verdict_of_success(outcome)
+
+
+def _verdict_of_success(outcome: Outcome) -> tuple[str, str, str]:
     done = _done(outcome)
     left = [package for package in outcome.pending if package.get("security")]
     if left and not outcome.check:
@@ -110,7 +117,7 @@ def sections(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     every = list(outcomes)
     check = any(outcome.check for outcome in every)
     packages = [
-        [outcome.host, package["name"], package["from"] or "new", package["to"], " ".join(package.get("cves", ()))]
+        [outcome.host, package["name"], package["from"] or "new", package["to"]]
         for outcome in every
         for package in (outcome.planned if check else outcome.installed)
     ]
@@ -124,13 +131,26 @@ def sections(outcomes: Iterable[Outcome]) -> dict[str, Any]:
         for outcome in every
         for package in outcome.pending
     ]
-    note = "Known when the packages are installed, with their changelogs." if check else ""
-    tables = [_table("Would be updated" if check else "Updated", ["CVEs fixed"], packages, note)]
+    tables = [_table("Would be updated" if check else "Updated", COLUMNS, packages)]
+    if check:
+        tables[0]["note"] = "The CVEs that are fixed are known when the packages are installed, with their changelogs."
+    else:
+        tables.append(_table("Fixed", ["Package", "From", "To", "Hosts", "CVEs"], _fixed(every)))
     if back:
-        tables.append(_table("Put back", [], back, ""))
-    tables.append(_table("Still pending", ["Why"], pending, ""))
+        tables.append(_table("Put back", COLUMNS, back))
+    tables.append(_table("Still pending", [*COLUMNS, "Why"], pending))
     return {"tables": tables}
 
 
-def _table(title: str, more: list[str], rows: list[list[str]], note: str) -> dict[str, Any]:
-    return {"title": title, "columns": ["Host", "Package", "From", "To", *more], "rows": rows, "note": note}
+def _fixed(outcomes: Iterable[Outcome]) -> list[list[str]]:
+    """Each update once, with its hosts and CVEs."""
+    hosts: dict[tuple[str, ...], list[str]] = {}
+    for outcome in outcomes:
+        for package in outcome.installed:
+            key = (package["name"], package["from"], package["to"], " ".join(package.get("cves", ())))
+            hosts.setdefault(key, []).append(outcome.host)
+    return [[*key[:3], ", ".join(names), key[3]] for key, names in sorted(hosts.items()) if key[3]]
+
+
+def _table(title: str, columns: list[str], rows: list[list[str]]) -> dict[str, Any]:
+    return {"title": title, "columns": columns, "rows": rows}

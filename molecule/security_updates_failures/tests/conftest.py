@@ -1,0 +1,53 @@
+"""Two application hosts with a package of our own, whose next version is what a test makes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.scenario import ROOT, Outcome, Procedure, shell
+
+HOSTS = ("app1", "app2")
+#: Gates that give up soon: what is broken here stays broken.
+HASTE = ("-e", "health_check_gate_retries=2", "-e", "health_check_gate_delay=1")
+
+
+class Platform:
+    """The hosts, their package and the procedure."""
+
+    def __init__(self, procedure: Procedure) -> None:
+        self.procedure = procedure
+        self._number = 0
+
+    def publish(self, kind: str = "") -> str:
+        """Put a new version into the repository; the hosts have version 1.0."""
+        self._number += 1
+        version = f"1.{self._number}"
+        shell("db2", f"lab-repository {version} {kind}")
+        for host in HOSTS:
+            shell(
+                host,
+                "apt-get -qq update; apt-get -qq install --allow-downgrades lab-agent=1.0 >/dev/null 2>&1;"
+                " systemctl is-active --quiet lab-agent",
+            )
+        return version
+
+    def run(self, *options: str, limit: str = ",".join(HOSTS)) -> Outcome:
+        """Run the procedure on the hosts."""
+        return self.procedure.run("--limit", limit, *HASTE, *options)
+
+    def version(self, host: str) -> str:
+        """The package's version on a host, and whether its service runs."""
+        state = "dpkg-query --show --showformat '${Version} ${db:Status-Status} ' lab-agent"
+        return shell(host, f"{state}; systemctl is-active lab-agent || true").strip()
+
+    def upstreams(self) -> str:
+        """Who gets requests."""
+        return shell("proxy1", "upstream-state evidence-api").strip()
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    inventories = (ROOT / "inventories/lab",)
+    yield Platform(Procedure("maintenance/security_updates", inventories, tmp_path_factory.mktemp("state")))

@@ -1,0 +1,140 @@
+"""A batch that fails is put back, the next one is not begun, and a second run converges."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from conftest import HASTE, HOSTS, Platform
+
+from tests.scenario import Outcome, shell
+
+ACTIVE = {"app1": "active", "app2": "active"}
+
+
+def assert_put_back(platform: Platform, outcome: Outcome, reason: str) -> None:
+    """The canary is as it was and serves; nothing was done on the other host."""
+    assert outcome.returncode != 0
+    assert outcome.record["outcome"] == "rolled_back", outcome.output
+    assert platform.version("app1") == "1.0 installed active"
+    assert platform.version("app2") == "1.0 installed active"
+    assert {change.host for change in outcome.changes} == {"app1"}
+    assert json.loads(platform.upstreams()) == ACTIVE
+    assert shell("app1", "ls /var/lib/ops-runbook/updates") == "packages\n"
+    assert outcome.bad == {("app1", "updates"): "critical", ("app2", "updates"): "warning"}
+    assert reason in next(finding["title"] for finding in outcome.findings if finding["host"] == "app1")
+
+
+def test_failure_of_a_service_after_the_update(platform: Platform) -> None:
+    platform.publish("broken")
+    assert_put_back(platform, platform.run(), "lab-agent.service")
+
+
+def test_failure_of_a_maintainer_script(platform: Platform) -> None:
+    platform.publish("script")
+    assert_put_back(platform, platform.run(), "lab-agent")
+
+
+def test_failure_to_come_back_from_a_reboot(platform: Platform) -> None:
+    version = platform.publish()
+    for host in HOSTS:
+        shell(host, "touch /run/reboot-required")
+    shell("app1", "systemctl --quiet mask ssh.service")
+    lost = platform.run("-e", "host_reboot_timeout=15")
+    assert lost.returncode != 0
+    assert lost.record["outcome"] == "failed", lost.output
+    assert json.loads(platform.upstreams()) == {"app1": "drained", "app2": "active"}
+    assert platform.version("app2") == "1.0 installed active"
+    assert lost.bad["app1", "updates"] == "critical"
+
+    shell("app1", "systemctl --quiet unmask ssh.service; systemctl start ssh.service")
+    began = shell("app2", "cut -d' ' -f22 /proc/1/stat")
+    repaired = platform.run()
+    assert repaired.returncode == 0, repaired.output
+    assert [platform.version(host) for host in HOSTS] == [f"{version} installed active"] * 2
+    assert json.loads(platform.upstreams()) == ACTIVE
+    assert shell("app2", "cut -d' ' -f22 /proc/1/stat") != began, "app2 was not rebooted"
+
+
+def test_interruption_in_the_middle(platform: Platform) -> None:
+    version = platform.publish()
+    killed = platform.procedure.killed_at("Install the updates", "--limit", "app1,app2", *HASTE)
+    assert killed.killed, killed.output
+    assert json.loads(platform.upstreams()) == {"app1": "drained", "app2": "active"}
+    again = platform.run()
+    assert again.returncode == 0, again.output
+    assert platform.procedure.record(killed.record["run_id"])["outcome"] == "interrupted"
+    assert [platform.version(host) for host in HOSTS] == [f"{version} installed active"] * 2
+    assert json.loads(platform.upstreams()) == ACTIVE
+    assert platform.run().changes == ()
+
+
+@pytest.fixture
+def pending(platform: Platform) -> str:
+    """A version that would be installed, if nothing stood against it."""
+    return platform.publish("broken")
+
+
+def assert_refused(platform: Platform, outcome: Outcome, *words: str) -> None:
+    assert outcome.returncode != 0
+    assert outcome.record["outcome"] == "refused", outcome.output
+    assert [word for word in words if word not in outcome.record["refusal"]] == [], outcome.record["refusal"]
+    assert outcome.changes == ()
+    assert [platform.version(host) for host in HOSTS] == ["1.0 installed active"] * 2
+    assert json.loads(platform.upstreams()) == ACTIVE
+
+
+def test_refused_without_disk_space(platform: Platform, pending: str) -> None:
+    shell("app1", "mount -t tmpfs -o size=1m tmpfs /var/cache/apt/archives; mkdir /var/cache/apt/archives/partial")
+    outcome = platform.run()
+    shell("app1", "umount /var/cache/apt/archives")
+    assert_refused(platform, outcome, "app1", "/var/cache/apt/archives", "MiB free")
+
+
+def test_refused_with_the_repository_down(platform: Platform, pending: str) -> None:
+    shell("db2", "systemctl kill --signal=STOP lab-repository; iptables --version >/dev/null 2>&1 || true")
+    outcome = platform.run("-e", "security_updates_refresh_timeout=6")
+    shell("db2", "systemctl kill --signal=CONT lab-repository")
+    assert_refused(platform, outcome, "app1, app2", "cannot be refreshed")
+
+
+def test_refused_without_a_way_back(platform: Platform, pending: str) -> None:
+    shell("db2", "mv /srv/repository/lab-agent_1.0_all.deb /root; lab-repository 1.99")
+    shell("app2", "mv /var/lib/ops-runbook/updates /root; apt-get clean")
+    outcome = platform.run(limit="app2")
+    shell("db2", "mv /root/lab-agent_1.0_all.deb /srv/repository; lab-repository 1.99")
+    shell("app2", "mv /root/updates /var/lib/ops-runbook")
+    assert_refused(platform, outcome, "app2", "way back for lab-agent 1.0")
+
+
+def test_held_and_excluded_packages_stay(platform: Platform, pending: str) -> None:
+    shell("app2", "apt-mark -qq hold lab-agent")
+    outcome = platform.run("-e", '{"security_updates_exclude": ["lab-a*"]}')
+    shell("app2", "apt-mark -qq unhold lab-agent")
+    assert outcome.returncode == 0, outcome.output
+    assert outcome.changes == ()
+    rows = outcome.report["sections"]["tables"][-1]["rows"]
+    assert [(row[0], row[1], row[4]) for row in rows] == [
+        ("app1", "lab-agent", "excluded"),
+        ("app2", "lab-agent", "held"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"security_updates_batch": 0}, ["security_updates_batch", "0", "at least 1"]),
+        ({"security_updates_timeout": -1}, ["security_updates_timeout", "-1"]),
+        ({"traffic_timeout": -5}, ["traffic_timeout", "-5"]),
+        ({"security_updates_exclude": ["lab-agnet"]}, ["security_updates_exclude", "lab-agnet"]),
+        ({"security_updates_canary": ["app9"]}, ["security_updates_canary", "app9"]),
+        ({"security_updates_scope": "some"}, ["security_updates_scope", "some", "security, all"]),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+)
+def test_bad_input(platform: Platform, options: dict[str, object], words: list[str]) -> None:
+    outcome = platform.run("-e", json.dumps(options))
+    assert outcome.returncode != 0
+    assert outcome.record["outcome"] == "refused", outcome.output
+    assert [word for word in words if word not in outcome.record["refusal"]] == [], outcome.record["refusal"]
+    assert outcome.changes == ()
