@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase, VariableLayer
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_layers import Layers
+from ansible_collections.ops.runbook.plugins.plugin_utils.configuration_batches import batches
 from ansible_collections.ops.runbook.plugins.plugin_utils.configuration_program import STORE, answer, program
 from ansible_collections.ops.runbook.plugins.plugin_utils.configuration_render import HostConfiguration
 from ansible_collections.ops.runbook.plugins.plugin_utils.configuration_resolve import VARIABLES
@@ -52,6 +54,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "mode": {"type": "str", "choices": list(MODES), "default": "apply"},
                 "version": {"type": "str", "default": ""},
                 "canaries": {"type": "list", "elements": "str", "default": []},
+                "batches": {"type": "list", "elements": "str", "default": ["1", "50%"]},
                 "keep_versions": {"type": "int", "default": 50},
             }
         )
@@ -70,7 +73,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             errors = errors or _by_hosts(hosts)
             if errors:
                 return _refusal(errors, "no host was changed")
-        return self._publish(hosts, arguments["canaries"])
+        return self._publish(hosts, arguments, variables["hostvars"])
 
     def _jobs(self, hosts: Mapping[str, Inspected], arguments: Mapping[str, Any], variables: Mapping[str, Any]) -> None:
         run = os.environ.get("RUNBOOK_RUN_ID") or uuid.uuid4().hex
@@ -110,17 +113,34 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 host.said = said
                 host.errors += [f"{error['variable']} {error['text']}" for error in said.get("errors", [])]
 
-    def _publish(self, hosts: Mapping[str, Inspected], canaries: list[str]) -> dict[str, Any]:
+    def _publish(self, hosts: Mapping[str, Inspected], arguments: Mapping[str, Any], hostvars: Any) -> dict[str, Any]:
         queue = [name for name, host in hosts.items() if host.said.get("changed") or host.said.get("unfinished")]
-        queue.sort(key=lambda name: name not in canaries)
+        queue.sort(key=lambda name: name not in arguments["canaries"])
+        drained = {name: hostvars[name] for name in queue if hosts[name].said["restart"]}
+        proxies = [proxy for own in drained.values() for proxy in _proxies(own)]
+        upstreams = {
+            name: [f"{p} {own.get('traffic_upstream', '')}" for p in _proxies(own)] for name, own in drained.items()
+        }
+        order = batches(queue, arguments["batches"], upstreams)
         # Not part of the result: candidates may hold secrets, and results are shown and recorded.
         plan = {
             name: {"job": host.job, "said": host.said, "errors": host.errors, "unreachable": host.unreachable}
             for name, host in hosts.items()
         }
-        self.register_host_variables({PLAN: plan, "__configuration_changes_queue": queue}, VariableLayer.REGISTER_VARS)
+        made = {
+            PLAN: plan,
+            "configuration_changes_queue": [name for batch in order for name in batch],
+            "configuration_changes_serial": [len(batch) for batch in order],
+            "configuration_changes_touched": list(dict.fromkeys([*queue, *proxies])),
+        }
+        self.register_host_variables(made, VariableLayer.REGISTER_VARS)
         count = sum(len(_changing(host)) for host in hosts.values())
         return {"changed": False, "msg": f"{count} changes on {len(queue)} of {len(hosts)} hosts", "hosts": queue}
+
+
+def _proxies(variables: Any) -> list[str]:
+    """Hosts that are changed too, where this one is taken out of service for a restart."""
+    return list(variables["traffic_proxies"]) if "traffic_proxies" in variables else []
 
 
 def _changing(host: Inspected) -> list[dict[str, Any]]:
@@ -131,6 +151,12 @@ def _wrong_options(arguments: Mapping[str, Any], names: list[str]) -> list[str]:
     errors = []
     if arguments["keep_versions"] < 1:
         errors.append(f"configuration_changes_keep_versions is {arguments['keep_versions']}; it has to be 1 or more")
+    for size in arguments["batches"]:
+        if not re.fullmatch(r"[1-9]\d*|[1-9]\d?%|100%", size):
+            form = "it has to be a number of hosts from 1 on, or a percentage such as 50%"
+            errors.append(f"configuration_changes_batches has {size!r}; {form}")
+    if not arguments["batches"]:
+        errors.append("configuration_changes_batches is empty; give the sizes of the batches, such as [1, 50%]")
     strange = [name for name in arguments["canaries"] if name not in names]
     if strange and arguments["mode"] == "apply" and len(strange) == len(arguments["canaries"]):
         known = ", ".join(names[:MOST_ERRORS])

@@ -152,7 +152,7 @@ def _wrong(options: Mapping[str, Any]) -> list[str]:
     errors = dependency_plan.wrong_batches(options["dependency_updates_batches"])
     keep = options["dependency_updates_keep"]
     if keep < 0:
-        errors.append(f"dependency_updates_keep is {keep}; it is the number of releases that stay, 0 or more")
+        errors.append(f"application_release_keep is {keep}; it is the number of releases that stay, 0 or more")
     errors += application_service.wrong(options["dependency_updates_requests"], "application_release_requests")
     if not options["dependency_updates_requests"]:
         errors.append("application_release_requests is empty; a release is judged by what it answers")
@@ -253,7 +253,7 @@ def _forbidden(verdict: Verdict) -> str:
     lines = [f"- {item}{f' ({note})' if note else ''}" for item, note in verdict.forbidding]
     return (
         "The new versions have known vulnerabilities:\n" + "\n".join(lines) + "\nAllow newer versions"
-        " (dependency_updates_constraints), or accept them with reason and day (dependency_updates_accepted_advisories)."
+        " (dependency_updates_constraints), or accept them with a reason (dependency_updates_accepted_advisories)."
     )
 
 

@@ -40,8 +40,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         found = [finding.to_dict() for finding in findings(seen, thresholds)]
         self.register_host_variables(
             {
-                "routine_maintenance_findings": found,
-                "routine_maintenance_sections": {"tables": tables(done, thresholds, check=check)},
+                "__routine_maintenance_findings": found,
+                "__routine_maintenance_sections": {"tables": tables(done, thresholds, check=check)},
             },
             VariableLayer.REGISTER_VARS,
         )

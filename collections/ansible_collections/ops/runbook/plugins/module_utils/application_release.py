@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Releases of an application on its host: C(<root>/releases/<name>) each, C(<root>/current) names the one that runs.
 
-A release that is being built holds the file C(.incomplete) from its first moment to its last. A change that is under way
-is written down in C(<root>/change.json), so that whoever comes next knows where it came from and how far it got.
+A release that is being built holds the file C(.incomplete) from its first moment to its last. A change that is under
+way is written down in C(<root>/change.json), so that whoever comes next knows where it came from and how far it got.
 """
 
 from __future__ import annotations

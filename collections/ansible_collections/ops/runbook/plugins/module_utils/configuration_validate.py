@@ -33,7 +33,10 @@ _WRITTEN = ("/run", "/var")
 #: Seconds that all validators of a host may take together.
 _TIMEOUT = 240
 #: The server's views of what it made of these files. That of the maps came with version 15.
-_RULES = {"pg_hba.conf": "pg_hba_file_rules", "pg_ident.conf": "pg_ident_file_mappings"}
+_RULES = {
+    "pg_hba.conf": "select line_number || ': ' || error as row from pg_hba_file_rules where error is not null\n",
+    "pg_ident.conf": "select line_number || ': ' || error as row from pg_ident_file_mappings where error is not null\n",
+}
 _CLUSTER = re.compile(r"/etc/postgresql/(\d+)/([^/]+)/")
 
 
@@ -218,15 +221,16 @@ def _access_rules(program: str, folder: str, rules: list[Step]) -> Errors:
     made = execute([*as_postgres, _initdb(program), "--no-sync", "--auth=trust", "-D", data])
     if made.code:
         return [(rules[0]["variable"], f"cannot be checked: {made.said}")]
+    # A rule for encrypted connections is an error where the server has none.
+    encrypted = execute([*as_postgres, program, "-C", "ssl", "-D", folder]).out.strip() or "off"
     errors: Errors = []
     for step in rules:
-        view = _RULES[os.path.basename(step["real"])]
-        query = f"select line_number::text || ': ' || error as found from {view} where error is not null\n"
+        query = _RULES[os.path.basename(step["real"])]
         options = ["-c", f"hba_file={folder}pg_hba.conf", "-c", f"ident_file={folder}pg_ident.conf"]
-        quiet = ["-c", "log_min_messages=fatal"]
+        quiet = ["-c", "log_min_messages=fatal", "-c", f"ssl={encrypted}"]
         asked = [*as_postgres, program, "--single", "-j", "-D", data, *options, *quiet, "postgres"]
         done = execute(asked, stdin=query)
-        found = re.findall(r'found = "(.*?)"\t\(typeid', done.out)
+        found = re.findall(r'row = "(.*?)"\t\(typeid', done.out)
         if done.code:
             errors.append((step["variable"], f"cannot be checked: {_plain_log(done.said)}"))
         elif found:

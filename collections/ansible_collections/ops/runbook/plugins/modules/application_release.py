@@ -11,8 +11,8 @@ version_added: 0.1.0
 description:
   - A release is a folder C(<root>/releases/<name>) with the application's code, its lock file and a virtual environment
     of its own. The symbolic link C(<root>/current) names the one that runs, C(<root>/previous) the one before it.
-  - A change that is under way is written down in C(<root>/change.json). Whoever runs the steps again goes on from there,
-    and O(state=rolled_back) knows what ran before, also when an earlier run was interrupted.
+  - A change that is under way is written down in C(<root>/change.json). Whoever runs the steps again goes on from
+    there, and O(state=rolled_back) knows what ran before, also when an earlier run was interrupted.
 options:
   state:
     description:

@@ -36,6 +36,11 @@ options:
     type: list
     elements: str
     default: []
+  batches:
+    description: Sizes of the batches, as numbers or percentages of the hosts. The last one repeats.
+    type: list
+    elements: str
+    default: ["1", "50%"]
   keep_versions:
     description: How many versions each host keeps.
     type: int

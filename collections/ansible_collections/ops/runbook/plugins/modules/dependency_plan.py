@@ -12,8 +12,8 @@ author:
 description:
   - Asks all hosts of the play at once which releases they have, resolves the application's requirements to a lock with
     hashes, and asks an advisory source about every package of it. No host is changed.
-  - Refuses the run for wrong options, requirements without solution, a known vulnerability that nobody has accepted, and
-    an advisory source that does not answer.
+  - Refuses the run for wrong options, requirements without solution, a known vulnerability that nobody has accepted,
+    and an advisory source that does not answer.
   - Outside of check mode it also fetches the wheels that are needed, to the controller.
   - For the role C(dependency_updates), whose variables it reads.
 options:

@@ -11,7 +11,7 @@ author:
   - The ops.runbook authors (@ops-runbook)
 description:
   - Looks again at the hosts that were touched, except in check mode.
-  - Sets C(routine_maintenance_findings) and C(routine_maintenance_sections), for M(ops.runbook.publish_findings).
+  - Sets C(__routine_maintenance_findings) and C(__routine_maintenance_sections), for M(ops.runbook.publish_findings).
   - Works in a rescue, too, and then tells what was done until then.
 options: {}
 attributes:

@@ -84,6 +84,21 @@ def _row_drift(host: str, row: Mapping[str, Any]) -> Finding:
     )
 
 
+def _subject(row: Mapping[str, Any]) -> str:
+    return str(row["subject"] if row["subject"] == row["name"] else f"{row['name']}: {row['subject']}")
+
+
+def _summary(row: Mapping[str, Any]) -> str:
+    """In few words what is done."""
+    if row["kind"] == "sysctl":
+        return f"{row['before']['value']} → {row['after']['value']}"
+    if row["kind"] == "service":
+        return _side(row, "after")
+    if row["differs"] == ["exists"]:
+        return "created" if row["after"]["exists"] else "removed"
+    return ", ".join(row["differs"])
+
+
 def _difference(row: Mapping[str, Any]) -> str:
     if row["differs"] == ["exists"]:
         return "it does not exist" if row["after"]["exists"] else "it exists"
@@ -173,7 +188,7 @@ def _change_rows(host: str, said: Mapping[str, Any], done: Mapping[str, Any], *,
     applied = done.get("apply", {})
     for row in said.get("rows", []):
         if row["differs"]:
-            yield [host, _name(row), f"{row['subject']}: {_difference(row)}", state]
+            yield [host, _subject(row), _summary(row), state]
     for verb in ("reloaded", "restarted"):
         for unit in applied.get(verb, []):
             yield [host, unit, verb, "in use" if state == "changed" else state]
