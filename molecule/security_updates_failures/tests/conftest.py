@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 from tests.scenario import ROOT, Outcome, Procedure, shell
@@ -48,6 +46,6 @@ class Platform:
 
 
 @pytest.fixture(scope="session")
-def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Platform:
     inventories = (ROOT / "inventories/lab",)
-    yield Platform(Procedure("maintenance/security_updates", inventories, tmp_path_factory.mktemp("state")))
+    return Platform(Procedure("maintenance/security_updates", inventories, tmp_path_factory.mktemp("state")))

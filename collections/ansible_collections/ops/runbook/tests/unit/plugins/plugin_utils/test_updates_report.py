@@ -1,0 +1,49 @@
+"""What an operator reads after an update."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.ops.runbook.plugins.plugin_utils.report_tables import tables
+from ansible_collections.ops.runbook.plugins.plugin_utils.updates_report import Outcome, finding, sections
+
+PLANNED = ({"name": "openssl", "from": "1", "to": "2", "security": True},)
+INSTALLED = ({"name": "openssl", "from": "1", "to": "2", "cves": ["CVE-2026-0001", "CVE-2026-0002"]},)
+LEFT = ({"name": "nginx", "from": "1", "to": "2", "security": True, "reason": "held"},)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "title"),
+    [
+        ({}, "ok", "nothing to update"),
+        ({"planned": PLANNED, "installed": INSTALLED, "entered": True}, "ok", "1 package updated, 2 CVEs fixed"),
+        ({"planned": PLANNED, "check": True}, "ok", "1 package would be updated"),
+        ({"planned": PLANNED}, "warning", "1 package not updated: the run ended before"),
+        ({"pending": LEFT}, "warning", "nothing to update; 1 security updates still pending"),
+        ({"entered": True}, "ok", "an interrupted update was finished"),
+        ({"reboot_required": True}, "warning", "nothing to update; a reboot is required"),
+        ({"waiting": ["dbus.service"]}, "warning", "nothing to update; dbus.service wait for a reboot"),
+        ({"rolled_back": INSTALLED, "reason": "nginx failed"}, "critical", "1 package put back: nginx failed"),
+        ({"rolled_back": (), "lost": "no answer"}, "critical", "the host is gone: no answer"),
+    ],
+)
+def test_verdict(changes: dict[str, Any], status: str, title: str) -> None:
+    if changes.get("planned") and changes.get("check"):
+        changes = {**changes, "entered": True}
+    made = finding(Outcome("app1", **changes))
+    assert (made.status, made.title) == (status, title)
+    assert bool(made.remedy) is (status != "ok")
+
+
+def test_tables_have_every_package_and_each_fix_once() -> None:
+    made = sections([Outcome(host, PLANNED, INSTALLED, entered=True, pending=LEFT) for host in ("app1", "app2")])
+    found = {table.title: table.rows for table in tables(made)}
+    assert found["Updated"] == (("app1", "openssl", "1", "2"), ("app2", "openssl", "1", "2"))
+    assert found["Fixed"] == (("openssl", "1", "2", "app1, app2", "CVE-2026-0001 CVE-2026-0002"),)
+    assert [row[4] for row in found["Still pending"]] == ["held", "held"]
+
+
+def test_check_mode_says_what_would_be() -> None:
+    made = sections([Outcome("app1", PLANNED, check=True)])
+    assert [table.title for table in tables(made)] == ["Would be updated", "Still pending"]
