@@ -6,6 +6,7 @@ import importlib.util
 import itertools
 import subprocess
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,8 +136,8 @@ def left_behind(case: Case) -> list[str]:
     return found + (["proxy1: an upstream server is drained"] if drained else [])
 
 
-def points(case: Case, state: Path) -> Iterator[tuple[int, AssertionError | None]]:
-    """Every kill point in turn with what was wrong there; 0 is the moment after the lock."""
+def points(case: Case, state: Path) -> Iterator[tuple[int, str]]:
+    """Every kill point in turn with what was wrong there, if anything; 0 is the moment after the lock."""
     for number in itertools.count():
         folder = state / str(number)
         try:
@@ -145,6 +146,8 @@ def points(case: Case, state: Path) -> Iterator[tuple[int, AssertionError | None
             elif not after_change(case, number, folder):
                 return
         except AssertionError as error:
-            yield number, error
+            # Outside of test files, an assertion does not say by itself what it saw.
+            where = traceback.extract_tb(error.__traceback__)[-1]
+            yield number, f"{where.line} ({where.filename}:{where.lineno})\n{error}"
         else:
-            yield number, None
+            yield number, ""
