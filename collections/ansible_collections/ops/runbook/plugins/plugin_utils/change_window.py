@@ -104,8 +104,9 @@ class Single(Entry):
                 yield Interval(first, last, self)
 
     def __str__(self) -> str:
-        zone = zone_name(self.zone) if self.start.tzinfo is None else ""
-        return f"{self.name} ({self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M} {zone})".replace(" )", ")")
+        if self.start.tzinfo is None:
+            return f"{self.name} ({self.start:%Y-%m-%d %H:%M} to {self.end:%Y-%m-%d %H:%M} {zone_name(self.zone)})"
+        return f"{self.name} ({self.start:%Y-%m-%d %H:%M%:z} to {self.end:%Y-%m-%d %H:%M%:z})"
 
 
 def _segments(zone: tzinfo, since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime, timedelta]]:

@@ -91,6 +91,13 @@ def test_dates_as_yaml_reads_them() -> None:
     ]
 
 
+def test_times_with_an_offset_are_shown_with_it() -> None:
+    [entry], _errors = read(
+        "windows", [SINGLE | {"from": "2026-12-12 06:00+05:30", "until": "2026-12-12T02:00Z"}], "UTC"
+    )
+    assert str(entry) == "move (2026-12-12 06:00+05:30 to 2026-12-12 02:00+00:00)"
+
+
 def test_controller_without_time_zone_data(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(change_window_entries, "available_timezones", set)
     monkeypatch.setattr(change_window_entries, "ZoneInfo", lambda name: {}[name])
