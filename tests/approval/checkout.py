@@ -11,7 +11,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,9 +127,15 @@ class Checkout:
 
     def run(self, *options: str, **variables: str) -> Run:
         """Run the procedure as the requester."""
+        process = self.start(*options, **variables)
+        output, _errors = process.communicate()
+        return Run(process.returncode, output, self.records()[-1])
+
+    def start(self, *options: str, **variables: str) -> subprocess.Popen[str]:
+        """Begin a run of the procedure."""
         extra = [word for name, value in variables.items() for word in ("-e", json.dumps({name: value}))]
         inventories = [word for path in self.inventories for word in ("-i", path)]
-        result = subprocess.run(
+        return subprocess.Popen(
             [str(PLAYBOOK), *self.playbook.split(), *inventories, *extra, *options],
             cwd=self.root,
             env=self.environment,
@@ -136,9 +143,8 @@ class Checkout:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            check=False,
+            start_new_session=True,
         )
-        return Run(result.returncode, result.stdout, self.records()[-1])
 
     def make(self, *options: str, **variables: str) -> Run:
         """Make the plan."""
@@ -157,9 +163,18 @@ class Checkout:
 
     def records(self) -> list[dict[str, Any]]:
         """The bodies of all entries that end a run."""
+        return [entry["body"] for entry in self.entries() if entry["kind"] == "finished"]
+
+    def entries(self) -> list[dict[str, Any]]:
         lines = (self.root / ".state/ledger/ledger.jsonl").read_text().splitlines()
-        entries = [json.loads(line) for line in lines]
-        return [entry["body"] for entry in entries if entry["kind"] == "finished"]
+        return [json.loads(line) for line in lines]
+
+    def wait_for(self, happened: Callable[[list[dict[str, Any]]], bool]) -> None:
+        """Wait until the ledger says so."""
+        deadline = time.monotonic() + 60
+        while not happened(self.entries()):
+            assert time.monotonic() < deadline, [(entry["kind"], entry["run_id"]) for entry in self.entries()]
+            time.sleep(0.1)
 
     def host_file(self, host: str) -> Path:
         return self.root.parent / "hosts" / f"{host}.conf"

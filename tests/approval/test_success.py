@@ -30,6 +30,7 @@ def test_planned_approved_applied(checkout: Checkout) -> None:
     approval = applied.record["approval"]
     assert approval["sha256"] == digest
     assert [person["principal"] for person in approval["approved_by"]] == ["anna@example.org", "ben"]
+    assert approval["deviations"] == []
     prediction = checkout.records()[-2]
     assert approval["prediction"] == prediction["run_id"]
     assert (prediction["origin"]["parent"], prediction["where"]["check"]) == (applied.record["run_id"], True)
@@ -68,3 +69,41 @@ def test_the_highest_demand_counts(checkout: Checkout) -> None:
     checkout.policy(change_guard_approvals=1)
     assert "approvals: app2 demands 2" in checkout.run().refusal
     assert "approvals: app1 demands 1" in checkout.run("--limit", "app1").refusal
+
+
+UNPREDICTED = """
+    - name: Change something that check mode does not show
+      ansible.builtin.command: {argv: ["true"]}
+      changed_when: true
+"""
+
+
+def test_a_change_that_was_not_predicted_is_recorded_as_such(checkout: Checkout) -> None:
+    path = checkout.root / checkout.playbook
+    path.write_text(path.read_text() + UNPREDICTED)
+    checkout.commit()
+    assert checkout.make("--limit", "app1").code == 0
+    applied = checkout.apply("--limit", "app1")
+    deviation = "app1: 'Change something that check mode does not show' (true) was done and is not approved"
+    assert applied.record["approval"]["deviations"] == [deviation]
+    assert f"Not as approved: {deviation}" in " ".join(applied.output.split())
+
+
+def test_an_interrupted_run_ends_its_prediction(checkout: Checkout) -> None:
+    """The prediction waits in a task that runs in check mode too."""
+    path = checkout.root / checkout.playbook
+    path.write_text(
+        path.read_text()
+        + """
+    - name: Wait
+      ansible.builtin.pause: {seconds: 120}
+      when: lookup('ansible.builtin.env', 'RUNBOOK_PARENT_RUN_ID') != ''
+"""
+    )
+    checkout.commit()
+    assert checkout.make().code == 0
+    process = checkout.start(runbook_plan=str(checkout.plan))
+    checkout.wait_for(lambda entries: any(entry["body"].get("origin", {}).get("parent") for entry in entries))
+    process.terminate()
+    process.communicate(timeout=60)
+    checkout.wait_for(lambda entries: [entry["kind"] for entry in entries].count("interrupted") == 2)

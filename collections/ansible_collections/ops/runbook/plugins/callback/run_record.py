@@ -164,6 +164,8 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._unwatch_signals()
         if isinstance(run.saved, Saved):
             self._display.display(run.saved.message(sys.argv))
+        for line in run.record.approval.get("deviations", ()):
+            self._display.warning(f"Not as approved: {line}")
         self._display.display(
             f"run record {run.record.run_id} {run.record.outcome} · ledger: {entries} entries, this run's verified"
         )

@@ -6,7 +6,10 @@ from __future__ import annotations
 import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
+
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_plan import Plan, PlanError, stable, work_tree
 
 #: How many differing changes one message lists.
 MOST = 10
@@ -42,6 +45,24 @@ def changes(approved: Iterable[Change], predicted: Iterable[Change]) -> list[str
         line for host in sorted({*before, *after}) for line in _of(host, before.get(host, []), after.get(host, []))
     ]
     return found[:MOST] + ([f"and {len(found) - MOST} more"] if len(found) > MOST else [])
+
+
+def deviations(body: Mapping[str, Any]) -> list[str]:
+    """In which changes the run with this record was not what its plan said; empty where it made exactly those."""
+    try:
+        plan = Plan.read(Path(body["approval"]["plan"]))
+    except PlanError as error:
+        return [f"not compared: {error}"]
+    if plan.digest != body["approval"]["sha256"]:
+        return ["not compared: the plan's file was replaced during the run"]
+    made = stable(body["changes"], work_tree(Path(body["what"]["playbook"])))
+    without = [[{**change, "diff": []} for change in found] for found in (plan.changes, made)]
+    before, after = (_by_host(found) for found in without)
+    return [
+        line.replace("would be done now", "was done").replace("would not be done now", "was not done")
+        for host in sorted({*before, *after})
+        for line in _of(host, before.get(host, []), after.get(host, []))
+    ]
 
 
 def _version(values: Mapping[str, Any]) -> str:

@@ -6,8 +6,10 @@ It is recorded like every run; its origin names the run that it was made for.
 
 from __future__ import annotations
 
+import ctypes
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -30,6 +32,7 @@ _PROMPTS = {
 #: What can be read once only, or not by another process.
 _ONCE = ("/dev/stdin", "/dev/fd/", "/proc/self/fd/")
 _LINES = 5
+_PR_SET_PDEATHSIG = 1
 
 
 def prompts(command_line: Mapping[str, Any], arguments: Sequence[str]) -> Iterator[str]:
@@ -56,12 +59,18 @@ def predict(run_id: str, ledger: Ledger) -> tuple[Plan, str]:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            preexec_fn=_end_with_parent,
             check=False,
         )
         record = _record(run_id, ledger)
         if result.returncode or not path.exists():
             raise PlanError(f"the prediction cannot be made again: {_reason(record, result.stdout)}")
         return Plan.read(path), record["run_id"]
+
+
+def _end_with_parent() -> None:
+    """Let the kernel interrupt the nested run when the operator interrupts this one."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _record(parent: str, ledger: Ledger) -> Mapping[str, Any]:

@@ -18,6 +18,7 @@ from ansible_collections.ops.runbook.plugins.module_utils.ledger_signature impor
 from ansible_collections.ops.runbook.plugins.module_utils.run_record import Process, RunRecord, orphans
 from ansible_collections.ops.runbook.plugins.plugin_utils import run_record_context as found
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_plan import PlanError
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_plan_compare import deviations
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_plan_save import OPTION, PlanRequest, Saved
 from ansible_collections.ops.runbook.plugins.plugin_utils.redact import Redactor
 from ansible_collections.ops.runbook.plugins.plugin_utils.run_record_collect import (
@@ -155,6 +156,8 @@ class Run:
         body = (self._redactor() if may_hold_secrets(record) else Redactor()).data(record.to_dict())
         if self.request and not reason:
             self._save_plan(self.request, body)
+        if body["approval"] and not self.record.where["check"]:
+            record.approval = body["approval"] = {**record.approval, "deviations": deviations(body)}
         body = cut(body)
         with ledger.writer() as writer:
             writer.append(kind, record.run_id, body)
