@@ -184,7 +184,7 @@ def _by_error(hosts: list[_Host]) -> list[str]:
     for host in hosts:
         for error in host.errors:
             found.setdefault(error, []).append(host.name)
-    return [f"{error} (on {', '.join(names)})" for error, names in found.items()]
+    return [error if len(names) == len(hosts) else f"{error} (on {', '.join(names)})" for error, names in found.items()]
 
 
 def _refused(reasons: list[str], remedy: str) -> dict[str, Any]:

@@ -25,8 +25,19 @@ ARCHIVES = "/var/cache/apt/archives"
 APT = "/usr/bin/apt-get"
 #: Seconds to wait for another program that works with packages.
 LOCK_TIMEOUT = 60
-#: A simulation must not write the binary caches either.
-_UNWRITTEN = ("-o", "Dir::Cache::pkgcache=", "-o", "Dir::Cache::srcpkgcache=", "-o", "Debug::NoLocking=1")
+#: For a simulation. Who needs whom among what is installed stands in dpkg's list. Without those of the archives, which apt
+#: would read and cache, it takes a tenth of the time, and writes nothing.
+_SIMULATED = [
+    word
+    for option in (
+        "Dir::Etc::SourceList=/dev/null",
+        "Dir::Etc::SourceParts=/dev/null",
+        "Dir::Cache::pkgcache=",
+        "Dir::Cache::srcpkgcache=",
+        "Debug::NoLocking=1",
+    )
+    for word in ("-o", option)
+] + ["--simulate"]
 _REMOVED = re.compile(r"^(?:Remv|Purg) (\S+) \[([^\]]*)\]", re.MULTILINE)
 
 
@@ -73,7 +84,7 @@ class Orphans(Area):
         if broken.strip():
             raise MaintenanceError("dpkg was interrupted: run `dpkg --configure -a` on the host, then run again")
         kernel = os.uname().release
-        wanted = dict(_REMOVED.findall(run([APT, *_UNWRITTEN, "--simulate", "autoremove"])))
+        wanted = dict(_REMOVED.findall(run([APT, *_SIMULATED, "autoremove"])))
         spared = {name for name in wanted if name.split(":")[0] in held or kernel in name}
         for name in sorted(spared):
             self.note("orphans", f"{name} is held or belongs to the running kernel {kernel}: it stays")
@@ -107,7 +118,7 @@ class Orphans(Area):
 
 
 def _simulated_removal(names: list[str]) -> list[str]:
-    return [name for name, _version in _REMOVED.findall(run([APT, *_UNWRITTEN, "--simulate", "remove", *names]))]
+    return [name for name, _version in _REMOVED.findall(run([APT, *_SIMULATED, "remove", *names]))]
 
 
 def _installed_bytes(names: list[str]) -> dict[str, int]:
