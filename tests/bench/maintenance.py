@@ -36,6 +36,41 @@ PROCEDURES = (
 Bare = Mapping[str, str]
 #: Where a host restarts, it is awaited before the next command.
 REBOOT = "systemctl reboot"
+#: Where commands run that need no host.
+CONTROLLER = "controller"
+UPDATE = """
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get -qq update
+    apt-get -qq -y install --only-upgrade {packages} > /dev/null
+    systemctl restart ssh {services}"""
+POSTGRESQL = "openssl libssl3 libpq5 postgresql-15 postgresql-client-15"
+RESOLVE = """
+    uv pip compile --quiet --no-config --generate-hashes --only-binary=:all: --python-version=3.11 \
+        --no-python-downloads tests/platform/evidence_api/requirements.in --output-file $SCRATCH/requirements.lock
+    python -m pip download --quiet --disable-pip-version-check --no-deps --only-binary=:all: --python-version=3.11 \
+        --implementation=cp --require-hashes --dest $SCRATCH/wheels --requirement $SCRATCH/requirements.lock"""
+RELEASE = """
+    cd /opt/evidence-api
+    mkdir releases/next
+    cp -r current/. releases/next
+    rm -r releases/next/venv
+    python3 -m venv releases/next/venv
+    releases/next/venv/bin/pip --quiet --disable-pip-version-check install --no-index --require-hashes \
+        --find-links releases/next/wheels --requirement releases/next/requirements.lock
+    ln -sfn releases/next .next
+    mv -T .next current
+    systemctl restart evidence-api
+    curl --silent --fail --retry 20 --retry-delay 1 --retry-connrefused http://localhost:8000/healthz"""
+CONFIGURE_APPLICATION = """
+    mkdir -p /etc/systemd/system/evidence-api.service.d /etc/evidence-api/partner
+    echo 'partner = bench' > /etc/evidence-api/partner/access.conf
+    printf '[Service]\\nLimitNOFILE=65536\\n' > /etc/systemd/system/evidence-api.service.d/limits.conf
+    systemctl daemon-reload
+    systemctl restart evidence-api
+    curl --silent --fail --retry 20 --retry-delay 1 --retry-connrefused http://localhost:8000/healthz"""
+CONFIGURE_DATABASE = """
+    echo 'log_lock_waits = on' > /etc/postgresql/15/main/conf.d/logging.conf
+    systemctl reload postgresql"""
 BARE: Mapping[str, Bare] = {
     "routine_maintenance": {
         "proxy1": """
@@ -54,6 +89,21 @@ BARE: Mapping[str, Bare] = {
             runuser -u postgres -- vacuumdb --analyze evidence
             systemctl restart postgresql""",
         "db2": REBOOT,
+    },
+    "security_updates": {
+        "proxy1": UPDATE.format(packages="openssl libssl3 nginx nginx-common nginx-light", services="nginx"),
+        "app1": UPDATE.format(packages="openssl libssl3", services="evidence-api"),
+        "app2": UPDATE.format(packages="openssl libssl3", services="evidence-api"),
+        "db2": UPDATE.format(packages=POSTGRESQL, services="postgresql"),
+        "db1": UPDATE.format(packages=POSTGRESQL, services="postgresql"),
+    },
+    "dependency_updates": {CONTROLLER: RESOLVE, "app1": RELEASE, "app2": RELEASE},
+    "configuration_changes": {
+        "proxy1": "echo 'server_tokens off;' > /etc/nginx/conf.d/limits.conf; nginx -t -q; systemctl reload nginx",
+        "app1": CONFIGURE_APPLICATION,
+        "app2": CONFIGURE_APPLICATION,
+        "db2": CONFIGURE_DATABASE,
+        "db1": CONFIGURE_DATABASE,
     },
 }
 
@@ -133,6 +183,7 @@ def last_changes(state: Path) -> int:
 
 def bench_busy(scratch: Path) -> None:
     """Procedures with the work that their scenarios arrange, against the sum of the bare commands."""
+    scratch.mkdir()
     print("\nWork on the platform's hosts against the bare commands, host after host (aim: at most 1.5 times)")
     row("", "procedure", "commands", "ratio")
     before = os.environ.get("LAB")
@@ -145,7 +196,7 @@ def bench_busy(scratch: Path) -> None:
             ours = seconds(playbook(case.name, case.inventories, scratch / name, *case.options))
             case.assert_converged()
             case.prepare()
-            theirs = sum(bare_seconds(host, script) for host, script in bare.items())
+            theirs = sum(bare_seconds(host, script, scratch) for host, script in bare.items())
             row(f"{case.name}.yml", f"{ours:.1f}", f"{theirs:.1f}", f"{ours / theirs:.2f}")
     finally:
         remove(BUSY)
@@ -153,8 +204,10 @@ def bench_busy(scratch: Path) -> None:
             os.environ["LAB"] = before
 
 
-def bare_seconds(host: str, script: str) -> float:
+def bare_seconds(host: str, script: str, scratch: Path) -> float:
     """The time of a script on a host, with the log-in, and with the host's return where it restarts."""
+    if host == CONTROLLER:
+        return seconds(Command(host, ["bash", "-euc", script], {"SCRATCH": str(scratch)}, ROOT))
     state = BUSY.read()
     assert state
     port = state.hosts[host].port
