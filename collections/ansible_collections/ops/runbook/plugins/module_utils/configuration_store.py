@@ -34,12 +34,15 @@ class Store:
 
     def __init__(self, folder: str) -> None:
         self.folder = folder
+        self._held: Optional[int] = None
 
     def _path(self, *names: str) -> str:
         return os.path.join(self.folder, *names)
 
     def lock(self) -> None:
         """Wait for a change that is under way: its controller may have died, its program has not."""
+        if self._held is not None:
+            return
         for folder in (os.path.dirname(self.folder), self.folder, self._path("versions"), self._path("objects")):
             if not os.path.isdir(folder):
                 os.mkdir(folder, 0o700)
@@ -53,6 +56,7 @@ class Store:
                     raise EntryError("configuration", f"is being changed: {self._path('lock')} is held") from error
                 time.sleep(0.2)
             else:
+                self._held = number
                 return
 
     def versions(self) -> list[Version]:

@@ -1,0 +1,179 @@
+"""What the procedure changes is what it predicted, is in use, and stays as it is in a second run."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from managed import (
+    ACCESS,
+    DROP_IN,
+    HOSTS,
+    LIMITS,
+    LOGGING,
+    NGINX,
+    PLANTED,
+    given,
+    setting,
+    states,
+    unfinished,
+    versions,
+)
+
+from tests.scenario import Procedure, changed_files, files, same_changes, shell
+
+
+def test_success_everything_is_in_use() -> None:
+    """After converge: each kind of thing, seen where it works."""
+    assert shell("proxy1", f"cat {NGINX}") == "server_tokens off;\n"
+    assert "Server: nginx\r" in shell("proxy1", "curl -skI https://localhost/healthz")
+    for host in ("db1", "db2"):
+        assert setting(host, "log_lock_waits") == "on"
+    for host in ("app1", "app2"):
+        assert "65536" in shell(host, LIMITS)
+        assert shell(host, f"stat -c '%a %U %G' {ACCESS}") == "640 root root\n"
+        assert "log-level=info" in shell(host, "tr '\\0' '\\n' < /proc/$(pgrep -of gunicorn)/environ")
+    for host in HOSTS:
+        assert shell(host, "sysctl -n net.ipv4.tcp_keepalive_time") == "600\n"
+        assert "net.ipv4.tcp_keepalive_time = 600\n" in shell(host, "cat /etc/sysctl.d/99-zz-managed.conf")
+        assert shell(host, "cat /etc/motd") == "Managed by the scenario.\n"
+        assert [version["state"] for version in versions(host)] == ["confirmed"]
+    assert states("proxy1") == {"app1": "active", "app2": "active"}
+
+
+def test_second_run_changes_nothing(change: Procedure) -> None:
+    before = {host: files(host) for host in HOSTS}
+    outcome = change.run()
+    assert outcome.returncode == 0, outcome.output
+    assert outcome.changes == ()
+    assert {host: changed_files(before[host], files(host)) for host in HOSTS} == {host: {} for host in HOSTS}
+
+
+@contextmanager
+def watched_processes(host: str) -> Iterator[list[str]]:
+    """Command lines and environments of all processes, again and again."""
+    seen: list[str] = []
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.is_set():
+            seen.append(
+                shell(host, "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' || true")
+            )
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_check_mode_predicts_exactly_and_nothing_shows_the_secret(change: Procedure) -> None:
+    """One check run and one run: their changes are the same, the first leaves no trace, neither shows the secret."""
+    options = given(
+        notice="Changed once more.",
+        keepalive=700,
+        nginx_lines="server_tokens off;\nkeepalive_timeout 61s;",
+        postgresql_lines="log_lock_waits = off\nmax_wal_senders = 12",
+        service_lines={"LimitNOFILE": 32768},
+    )
+    # The secret file itself changes too: its mode and owner are visible, its content is not.
+    for host in ("app1", "app2"):
+        shell(host, f"echo 'partner = {PLANTED}-old' > {ACCESS}")
+    before = {host: files(host) for host in HOSTS}
+    with watched_processes("app1") as seen:
+        predicted = change.run("--check", "--diff", *options)
+        untouched = {host: changed_files(before[host], files(host)) for host in HOSTS}
+        applied = change.run("--diff", "-vvv", *options)
+    assert untouched == {host: {} for host in HOSTS}
+    assert same_changes(predicted, applied), repr(same_changes(predicted, applied))
+    assert applied.returncode == 0, applied.output
+    assert "keepalive_timeout 61s;" in predicted.output
+    assert {change.host for change in applied.changes} == set(HOSTS)
+    waiting = [finding for finding in applied.findings if finding["check"] == "restart of postgresql@15-main.service"]
+    assert [(finding["host"], finding["status"]) for finding in waiting] == [("db1", "warning"), ("db2", "warning")]
+    assert "max_wal_senders" in waiting[0]["title"]
+    assert setting("db1", "log_lock_waits") == "off"
+    for host in ("app1", "app2"):
+        assert PLANTED in shell(host, f"cat {ACCESS}")
+    assert len(seen) > 1
+    assert not [text for text in seen if PLANTED in text]
+    for outcome in (predicted, applied):
+        assert PLANTED not in outcome.output
+        assert ACCESS in outcome.output
+    kept = [path for path in change.state.rglob("*") if path.is_file()]
+    assert len(kept) > 4
+    assert [str(path) for path in kept if PLANTED.encode() in path.read_bytes()] == []
+
+
+def test_restore_goes_back_to_any_version(restore: Procedure) -> None:
+    """To the version of converge, by its id; the restore is itself a version, which can be undone."""
+    first = versions("proxy1")[0]["id"]
+    outcome = restore.run(*given(configuration_changes_version=first))
+    assert outcome.returncode == 0, outcome.output
+    assert {change.host for change in outcome.changes} == set(HOSTS)
+    assert shell("proxy1", f"cat {NGINX}") == "server_tokens off;\n"
+    assert setting("db1", "log_lock_waits") == "on"
+    assert "65536" in shell("app1", LIMITS)
+    assert shell("db2", "sysctl -n net.ipv4.tcp_keepalive_time") == "600\n"
+    assert versions("app2")[-1]["restored"] == first
+    assert [unfinished(host) for host in HOSTS] == [[]] * len(HOSTS)
+
+    undone = restore.run("--limit", "proxy1", *given(configuration_changes_version="previous"))
+    assert undone.returncode == 0, undone.output
+    assert "keepalive_timeout 61s;" in shell("proxy1", f"cat {NGINX}")
+
+    origin = restore.run("--limit", "db2", "--check", *given(configuration_changes_version="origin"))
+    assert origin.returncode == 0, origin.output
+    assert [set(change.subject.split()) for change in origin.changes] == [
+        {
+            "/etc/motd",
+            "/etc/sysctl.d/99-zz-managed.conf",
+            "net.ipv4.tcp_keepalive_time",
+            LOGGING,
+            LOGGING.replace("conf.d/logging", "pg_hba"),
+        }
+    ]
+
+
+def test_restore_bad_input_lists_the_versions(restore: Procedure) -> None:
+    for version in ("", "20200101T000000Z-00000000"):
+        outcome = restore.run("--limit", "db2", *given(configuration_changes_version=version))
+        assert outcome.returncode != 0
+        assert outcome.record["outcome"] == "refused", outcome.output
+        assert f"configuration_changes_version is {repr(version) if version else 'empty'}" in outcome.output
+        assert versions("db2")[0]["id"] in outcome.output
+
+
+def test_drift_is_found_named_and_healed(drift: Procedure, change: Procedure) -> None:
+    """Each kind of drift is found and named, a run heals it, and then there is none."""
+    shell("proxy1", f"echo 'keepalive_timeout 1s;' >> {NGINX}; chmod 0600 /etc/motd")
+    shell("db2", "sysctl -qw net.ipv4.tcp_keepalive_time=55; rm /etc/sysctl.d/99-zz-managed.conf")
+    shell("app2", f"chown nobody {DROP_IN}; systemctl disable -q evidence-api; echo 'partner = Stray-9871x' > {ACCESS}")
+    before = {host: files(host) for host in HOSTS}
+    outcome = drift.run("--diff")
+    assert outcome.returncode == 2, outcome.output
+    named = {row: status for row, status in outcome.bad.items() if status == "critical"}
+    assert set(named) == {
+        ("proxy1", "file nginx limits"),
+        ("proxy1", "file login notice"),
+        ("db2", "kernel setting net.ipv4.tcp_keepalive_time"),
+        ("db2", "file kernel settings at boot"),
+        ("app2", "file evidence-api.service limits"),
+        ("app2", "file partner access"),
+        ("app2", "service evidence-api.service"),
+    }
+    details = "\n".join(finding["detail"] + finding["title"] for finding in outcome.findings)
+    assert "was changed on the host since version" in details
+    assert "keepalive_timeout 1s;" in details
+    assert "Stray-9871x" not in outcome.output + details
+    assert {host: changed_files(before[host], files(host)) for host in HOSTS} == {host: {} for host in HOSTS}
+
+    healed = change.run()
+    assert healed.returncode == 0, healed.output
+    again = drift.run()
+    assert again.returncode == 0, again.output
+    assert {row for row, status in again.bad.items() if status != "warning"} == set()

@@ -1,0 +1,170 @@
+"""What is wrong is refused, what harms is put back, and what was killed is finished by the next run."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from interruption import assert_converged
+from managed import DROP_IN, HOSTS, LOGGING, NGINX, given, half_written, setting, states, unfinished, versions
+
+from tests.scenario import Procedure, changed_files, files, shell
+
+#: One invalid candidate of each kind, and what the refusal has to say about it.
+INVALID = {
+    "nginx_lines": (
+        "proxy_pas http://nowhere;",
+        ("managed_files['nginx limits']", 'unknown directive "proxy_pas"', NGINX),
+    ),
+    "postgresql_lines": (
+        "work_mem = banana",
+        ("managed_files['postgresql logging']", 'invalid value for parameter "work_mem"', LOGGING),
+    ),
+    "access_lines": (
+        "hostssl all all 10.0.0.0/40 scram-sha-256",
+        ("managed_files['postgresql access']", "invalid CIDR mask", "line 6"),
+    ),
+    "environment_line": (
+        "EVIDENCE_TOKENS=/nonexistent.json",
+        ("managed_files['evidence-api environment']", "FileNotFoundError"),
+    ),
+    "service_lines": (
+        {"LimitNOFILES": 3},
+        ("managed_services['evidence-api'].drop_ins['limits']", "Unknown key", DROP_IN),
+    ),
+    "keepalive": ("soon", ("managed_sysctl['net.ipv4.tcp_keepalive_time']", "'soon'", "the kernel refuses")),
+}
+#: On hosts of their own class each of these would do; together, one run names them all.
+UNKNOWN = {
+    "managed_services": {"no-such-thing": {"running": True}},
+    "managed_sysctl": {"net.ipv4.no_such_setting": 1, "kernel.msgmax": 9000},
+}
+
+
+def plain(text: str) -> str:
+    """The output as one line: Ansible's messages are quoted and wrapped."""
+    return re.sub(r"\s+", " ", text.replace("\\n", " ").replace('\\"', '"'))
+
+
+@pytest.fixture(autouse=True)
+def _platform_is_as_managed(change: Procedure) -> None:
+    """Each test starts from a platform without differences, whatever the one before has left."""
+    assert [unfinished(host) for host in HOSTS] == [[]] * len(HOSTS)
+
+
+def test_bad_input_invalid_candidates_of_every_kind_are_refused(change: Procedure) -> None:
+    before = {host: files(host) for host in HOSTS}
+    outcome = change.run(*given(**{name: value for name, (value, _words) in INVALID.items()}))
+    assert outcome.returncode != 0
+    assert outcome.record["outcome"] == "refused", outcome.output
+    said = plain(outcome.output)
+    missing = [word for _value, words in INVALID.values() for word in words if word not in said]
+    assert missing == [], outcome.output
+    assert "no host was changed" in said
+    assert {host: changed_files(before[host], files(host)) for host in HOSTS} == {host: {} for host in HOSTS}
+    assert setting("db1", "work_mem") == "4MB"
+    assert states("proxy1") == {"app1": "active", "app2": "active"}
+
+
+def test_bad_input_of_things_that_the_host_does_not_have(change: Procedure) -> None:
+    outcome = change.run("--limit", "app1,proxy1", *given(**UNKNOWN))
+    assert outcome.record["outcome"] == "refused", outcome.output
+    said = plain(outcome.output)
+    assert "managed_services['no-such-thing']" in said
+    assert "which this host's systemd does not have (not-found)" in said
+    assert "managed_sysctl['net.ipv4.no_such_setting'] (set by --extra-vars) is no setting" in said
+
+
+WRONG = {
+    "typo": {"path": "/etc/x", "contents": "a"},
+    "type": {"path": "/etc/x", "content": "a", "mode": 640},
+    "relative": {"path": "etc/x", "content": "a"},
+    "empty": {"path": "/etc/empty", "content": ""},
+    "two": {"path": "/etc/two", "content": "a", "template": "b"},
+    "lost": {"path": "/etc/lost", "template": "no-such.j2"},
+    "twice": {"path": "/etc/motd", "content": "a"},
+    "check": {"path": "/etc/y", "content": "a", "validate": "ngnix"},
+}
+NAMED = (
+    "managed_files['typo'] (set by --extra-vars) has the unknown option 'contents' (did you mean 'content'?)",
+    "managed_files['type'] (set by --extra-vars) has mode: 640, which is not text; write it in quotes",
+    "managed_files['relative'] (set by --extra-vars) has the path 'etc/x'; it has to be the absolute path of a file",
+    "managed_files['empty'] (set by --extra-vars) is empty; write absent: true",
+    "managed_files['two'] (set by --extra-vars) has template and content of template, content, source and absent",
+    "managed_files['lost'] (set by --extra-vars) has the template 'no-such.j2', which is in none of",
+    "has the path /etc/motd, which",
+    "has validate 'ngnix' (did you mean 'nginx'?)",
+)
+
+
+def test_bad_input_is_named_before_any_host_is_touched(change: Procedure) -> None:
+    outcome = change.run(*given(managed_files=WRONG))
+    assert outcome.record["outcome"] == "refused", outcome.output
+    said = plain(outcome.output)
+    assert [text for text in NAMED if text not in said] == [], outcome.output
+    assert "no host was touched" in said
+
+
+BROKEN = "{{ '--bind=127.0.0.1:8001' if inventory_hostname == 'app2' else '--log-level=warning' }}"
+
+
+def test_failure_at_the_gate_puts_the_batch_back_and_stops_the_rest(change: Procedure) -> None:
+    """A service that starts with a valid configuration and is broken nevertheless."""
+    before = {host: files(host) for host in HOSTS}
+    outcome = change.run(
+        *given(
+            service_lines={"LimitNOFILE": 65536, "Environment": f"GUNICORN_CMD_ARGS={BROKEN}"},
+            notice="Not to be seen everywhere.",
+            configuration_changes_canaries=["app1"],
+            configuration_changes_batches=["1", "2"],
+            health_check_gate_retries=2,
+            health_check_gate_delay=1,
+        )
+    )
+    assert outcome.returncode != 0
+    assert outcome.record["outcome"] == "rolled_back", outcome.output
+    after = {host: changed_files(before[host], files(host)) for host in HOSTS}
+    own = {
+        host: [path for path in found if not path.startswith("/var/lib/ops-runbook")] for host, found in after.items()
+    }
+    # The canary was fine and keeps its version. The second batch is put back as a whole; the third was never begun.
+    assert own == {"app1": ["/etc/motd", DROP_IN], **{host: [] for host in HOSTS if host != "app1"}}, outcome.output
+    touched = [host for host in HOSTS if versions(host)[-1]["state"] == "rolled_back"]
+    assert "app2" in touched
+    assert len(touched) == 2
+    assert [unfinished(host) for host in HOSTS] == [[]] * len(HOSTS)
+    assert "GUNICORN_CMD_ARGS=--log-level=info" in shell("app2", "tr '\\0' '\\n' < /proc/$(pgrep -of gunicorn)/environ")
+    assert states("proxy1") == {"app1": "active", "app2": "active"}
+    rows = {finding["host"]: finding["title"] for finding in outcome.findings if finding["check"] == "configuration"}
+    assert "put back" in rows["app2"]
+    assert "not changed" in next(title for host, title in rows.items() if host not in [*touched, "app1"])
+
+
+def test_failure_to_take_into_use_puts_the_host_back(change: Procedure) -> None:
+    """systemd accepts the drop-in, and the program does not start with it."""
+    lines = {"LimitNOFILE": 65536, "Environment": "GUNICORN_CMD_ARGS=--no-such-option"}
+    outcome = change.run("--limit", "app1", *given(service_lines=lines))
+    assert outcome.returncode != 0
+    assert outcome.record["outcome"] == "rolled_back", outcome.output
+    assert "no-such-option" not in shell("app1", f"cat {DROP_IN}")
+    assert shell("app1", "systemctl is-active evidence-api") == "active\n"
+    assert states("proxy1") == {"app1": "active", "app2": "active"}
+
+
+def test_interruption_is_finished_by_the_next_run(change: Procedure) -> None:
+    options = given(notice="After the power cut.", nginx_lines="server_tokens off;\nkeepalive_timeout 62s;")
+    cut = change.killed_at("Install the configuration", *options)
+    assert cut.killed
+    assert cut.record["outcome"] == "interrupted"
+    assert [host for host in HOSTS if unfinished(host)]
+    assert [half_written(host) for host in HOSTS] == [""] * len(HOSTS)
+    outcome = change.run(*options)
+    assert outcome.returncode == 0, outcome.output
+    for host in HOSTS:
+        assert shell(host, "cat /etc/motd") == "After the power cut.\n"
+        assert unfinished(host) == []
+    assert "keepalive_timeout 62s" in shell("proxy1", "nginx -T 2>/dev/null")
+    assert states("proxy1") == {"app1": "active", "app2": "active"}
+    back = change.run()
+    assert back.returncode == 0, back.output
+    assert_converged()
