@@ -147,6 +147,8 @@ class TestContent:
 """,
         )
         checkout.commit()
+        for host in ("app1", "app2"):
+            Path(f"{checkout.host_file(host)}.touched").touch(0o600)
         first, second = [checkout.make().record and checkout.planned for _time in range(2)]
         assert len(first["changes"]) == 6
         assert [change["host"] for change in first["changes"]] == ["app1"] * 3 + ["app2"] * 3

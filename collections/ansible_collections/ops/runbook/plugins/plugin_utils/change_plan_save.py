@@ -106,7 +106,7 @@ class PlanRequest:
         signatures = signature_files(self.path)
         if signatures:
             yield f"{self.path} has signatures ({signatures[0].name}); choose another file, or remove them"
-        folder = next(folder for folder in self.path.parents if folder.exists())
+        folder = next((folder for folder in self.path.parents if folder.exists()), Path("/"))
         if self.path.is_dir() or not os.access(folder, os.W_OK):
             yield f"{self.path} cannot be written; name a file in a folder of yours"
         root = change_plan.work_tree(Path(self._start["what"]["playbook"]))
