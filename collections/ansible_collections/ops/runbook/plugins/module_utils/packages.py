@@ -134,7 +134,7 @@ def fresh_apt(timeout: float) -> Iterator[Apt]:
         for path in glob.glob(f"{LISTS}/*_*"):
             os.symlink(path, f"{lists}/{os.path.basename(path)}")
         options = [f"Dir::Cache={cache}", "Debug::NoLocking=1"]
-        refresh(Apt(f"Dir::State::lists={lists}", *options, "pkgCacheFile::Generate=false"), timeout)
+        refresh(Apt(f"Dir::State::lists={lists}", *options), timeout)
         names = [name for name in os.listdir(lists) if "_" in name]
         if all(os.path.islink(f"{lists}/{name}") for name in names):
             for name in ("pkgcache.bin", "srcpkgcache.bin"):  # still valid, if the host has them
@@ -148,9 +148,18 @@ def fresh_apt(timeout: float) -> Iterator[Apt]:
 
 
 def refresh(apt: Apt, timeout: float) -> None:
-    """Fetch the lists. One that cannot be fetched is an error: old lists say nothing about what is pending."""
+    """Fetch the lists. One that cannot be fetched is an error: old lists say nothing about what is pending.
+
+    The caches are made by the command that needs them.
+    """
     limits = [f"Acquire::{method}::Timeout={max(1, int(timeout / 3))}" for method in ("http", "https")]
-    options = ("APT::Update::Error-Mode=any", "APT::Sandbox::User=root", "Acquire::Languages=none", *limits)
+    options = (
+        "APT::Update::Error-Mode=any",
+        "APT::Sandbox::User=root",
+        "Acquire::Languages=none",
+        "pkgCacheFile::Generate=false",
+        *limits,
+    )
     try:
         done = apt.get("update", "-q", *(word for option in options for word in ("-o", option)), timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -245,14 +254,20 @@ def way_back(apt: Apt, updates: Iterable[Mapping[str, str]], known: Mapping[str,
         for update in updates
         if update["from"] and not saved_file(update["name"], update["from"], known[update["name"]].architecture)
     ]
-    size, lost = 0, []
-    for words in missing:  # one by one: apt gives up at the first that it does not know
-        found = _URI.search(apt.get("-qq", "--print-uris", "download", words).stdout)
-        if found:
-            size += int(found[2])
-        else:
-            lost.append(words.replace("=", " "))
-    return {"fetch": missing, "size": size, "lost": lost}
+    sizes = _sizes(apt, missing)
+    if len(sizes) == len(missing):
+        return {"fetch": missing, "size": sum(sizes), "lost": []}
+    # Apt gives up at the first that it does not know: ask for each.
+    lost = [words.replace("=", " ") for words in missing if not _sizes(apt, [words])]
+    return {"fetch": missing, "size": sum(sizes), "lost": lost}
+
+
+def _sizes(apt: Apt, versions: Sequence[str]) -> list[int]:
+    """The sizes of the files of these versions, as far as the archives have them."""
+    if not versions:
+        return []
+    out = apt.get("-qq", "--print-uris", "download", *versions).stdout
+    return [int(size) for _name, size in _URI.findall(out)]
 
 
 def space_errors(needs: Iterable[tuple[str, int]]) -> list[str]:
