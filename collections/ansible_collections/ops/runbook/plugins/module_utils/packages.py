@@ -351,9 +351,12 @@ def packages_of(request: Mapping[str, Any], interrupted: bool) -> dict[str, Any]
         raise PackageError(f"dpkg left {', '.join(broken[:5])} half installed: run `dpkg --configure -a` and look why")
     with fresh_apt(request["timeout"]) as apt:
         unknown = unknown_names(apt, choice.names(), known)
-        if broken:  # the interrupted update is finished or rolled back first
-            return {"updates": [], "kept": [], "unknown": unknown, "against": []}
-        found = pending(apt, choice, known)
+        try:
+            found = pending(apt, choice, known)
+        except PackageError:
+            if not broken:
+                raise
+            found = {"updates": [], "kept": []}  # the interrupted update is finished first; the next run sees the rest
         against = []
         if found["updates"]:
             back = way_back(apt, found["updates"], known)
