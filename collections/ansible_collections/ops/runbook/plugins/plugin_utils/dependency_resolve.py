@@ -86,7 +86,7 @@ def resolve(
         output = folder / "requirements.lock"
         if base is not None and upgrade != "all":
             output.write_text(base.text, encoding="utf-8")
-        command = [str(tool("uv")), "pip", "compile", "--quiet", "--no-config", "--generate-hashes", "--no-annotate"]
+        command = [str(tool("uv")), "pip", "compile", "--quiet", "--generate-hashes", "--no-annotate"]
         command += ["--no-header", "--only-binary=:all:", f"--python-version={target.python}", "--no-python-downloads"]
         command += [f"--python-platform={target.platform}", "--constraint=constraints.txt"]
         command += {"all": ["--upgrade"], "none": []}.get(

@@ -49,7 +49,7 @@ def test_what_is_removed_halfway_is_not_whole(root: Path, monkeypatch: pytest.Mo
 
 @pytest.mark.parametrize(
     ("keep", "gone"),
-    [(0, ["first", "second"]), (2, ["first", "second"]), (3, ["first"]), (4, []), (9, [])],
+    [(0, ["first", "second"]), (2, ["first", "second"]), (3, ["first"]), (4, []), (5, []), (9, [])],
 )
 def test_running_release_and_the_one_before_it_always_stay(root: Path, keep: int, gone: list[str]) -> None:
     assert store.superfluous(root, keep, "fourth", "third") == gone
