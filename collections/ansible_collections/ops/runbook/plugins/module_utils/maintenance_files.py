@@ -38,6 +38,8 @@ LOGROTATE_STALE = 8 * 86400
 GOING = ".removing-"
 #: Beside the releases while one is being changed: an update of dependencies writes it.
 UNFINISHED = "change.json"
+#: In a release that is being built, or that nobody has finished: it neither counts nor goes.
+INCOMPLETE = ".incomplete"
 
 _JOURNAL_SIGNATURE = b"LPKSHHRH"
 #: Offsets of the header's entry count and of the time of the newest entry (systemd's journal-def.h).
@@ -250,33 +252,36 @@ class Releases(Area):
 
     def _plan(self, root: str, application: dict[str, object], variable: str) -> list[Item]:
         found = [(entry, status) for entry, status in entries(root) if stat.S_ISDIR(status.st_mode)]
-        releases = sorted(
-            ((status.st_mtime, entry.path) for entry, status in found if not entry.name.startswith(".")), reverse=True
-        )
-        gone = [entry.path for entry, _status in found if entry.name.startswith(GOING)]
-        current = os.path.realpath(str(application["current"]))
-        paths = [path for _time, path in releases]
-        if paths and current not in paths:
-            self.note("releases", f"{variable}: {application['current']} names no release in {root}; none is removed")
-            return []
-        if (Path(root).parent / UNFINISHED).exists():
-            self.note(
-                "releases", f"{variable}: an update in {Path(root).parent} is not finished; no release is removed"
-            )
-            return []
-        busy = Busy([root])
-        kept = {current, os.path.realpath(str(application["previous"]))} | {p for p in paths if busy.uses_below(p)}
-        kept &= set(paths)
-        for path in paths:
-            if len(kept) >= int(str(application["keep"])):
-                break
-            kept.add(path)
-        return [
-            Item(
-                self.name, path, _tree_bytes(path), "half removed" if path in gone else "older than those that are kept"
-            )
-            for path in [*gone, *(path for path in reversed(paths) if path not in kept)]
+        paths = [
+            entry.path
+            for entry, _status in sorted(found, key=lambda pair: pair[1].st_mtime, reverse=True)
+            if not entry.name.startswith(".") and not (Path(entry.path) / INCOMPLETE).exists()
         ]
+        current = os.path.realpath(str(application["current"]))
+        reason = f"{application['current']} names no release in {root}" if paths and current not in paths else ""
+        if (Path(root).parent / UNFINISHED).exists():
+            reason = f"an update in {Path(root).parent} is not finished"
+        if reason:
+            self.note("releases", f"{variable}: {reason}; no release is removed")
+            return []
+        kept = _kept(paths, {current, os.path.realpath(str(application["previous"]))}, int(str(application["keep"])))
+        gone = [entry.path for entry, _status in found if entry.name.startswith(GOING)]
+        return [Item(self.name, path, _tree_bytes(path), "half removed") for path in gone] + [
+            Item(self.name, path, _tree_bytes(path), "older than those that are kept")
+            for path in reversed(paths)
+            if path not in kept
+        ]
+
+
+def _kept(paths: list[str], named: set[str], number: int) -> set[str]:
+    """Of the releases, newest first: those that are named or in use, and the newest up to the number."""
+    busy = Busy([str(Path(path).parent) for path in paths[:1]])
+    kept = {path for path in paths if path in named or busy.uses_below(path)}
+    for path in paths:
+        if len(kept) >= number:
+            break
+        kept.add(path)
+    return kept
 
 
 def _tree_bytes(folder: str) -> int:

@@ -257,6 +257,11 @@ def test_none_goes_while_one_is_built(application: Path) -> None:
     assert "is not finished" in area.notes[0][1]
 
 
+def test_a_release_that_is_being_built_neither_counts_nor_goes(application: Path) -> None:
+    (application / "releases/r1/.incomplete").touch()
+    assert subjects(releases(application, 2).plan(), application / "releases") == {"r5", "r4"}
+
+
 def test_a_release_that_is_half_removed_goes(application: Path) -> None:
     (application / "releases/r5").rename(application / "releases/.removing-r5")
     area = releases(application, 4)
