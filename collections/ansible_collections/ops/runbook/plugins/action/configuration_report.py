@@ -34,8 +34,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             results = {host: _results(hostvars[host]) for host in plan}
             findings, tables = configuration_findings.changes(plan, results, check=bool(self._task.check_mode))
         made = {
-            "configuration_changes_findings": [finding.to_dict() for finding in findings],
-            "configuration_changes_sections": {"tables": tables},
+            "__configuration_changes_findings": [finding.to_dict() for finding in findings],
+            "__configuration_changes_sections": {"tables": tables},
         }
         self.register_host_variables(made, VariableLayer.REGISTER_VARS)
         return {"changed": False}

@@ -10,7 +10,7 @@ version_added: 0.1.0
 author:
   - The ops.runbook authors (@ops-runbook)
 description:
-  - Sets C(configuration_changes_findings) and C(configuration_changes_sections) for the role C(findings_report).
+  - Sets C(__configuration_changes_findings) and C(__configuration_changes_sections) for the role C(findings_report).
   - For the role C(configuration_changes), whose other actions have registered what it reads.
 options:
   mode:
