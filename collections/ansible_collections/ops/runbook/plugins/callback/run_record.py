@@ -25,6 +25,8 @@ notes:
   - The run's id is exported to the controller process and its workers as C(RUNBOOK_RUN_ID).
   - Extra variables that begin with C(runbook_), such as C(runbook_ticket) and C(runbook_reason), are recorded as the
     reasons of the run.
+  - A run whose C(--start-at-task), C(--tags) or C(--skip-tags) would leave out tasks of the role C(change_guard) is
+    refused before its first task, unless it is in check mode.
   - With C(-e runbook_plan_out=FILE) it saves the plan of a check-mode run at its end. A run that cannot have a plan,
     because C(--check), C(--diff) or a clean checkout is missing, is refused before its first task.
 """

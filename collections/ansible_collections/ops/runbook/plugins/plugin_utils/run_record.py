@@ -17,6 +17,7 @@ from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import He
 from ansible_collections.ops.runbook.plugins.module_utils.ledger_signature import signer
 from ansible_collections.ops.runbook.plugins.module_utils.run_record import Process, RunRecord, orphans
 from ansible_collections.ops.runbook.plugins.plugin_utils import run_record_context as found
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_guard_kept import left_out
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_plan import PlanError
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_plan_compare import deviations
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_plan_save import OPTION, PlanRequest, Saved
@@ -96,6 +97,7 @@ class Run:
         self.collector = Collector(check=check, whole=self.request is not None)
         #: The plan that was saved, or why it was not.
         self.saved: Saved | PlanError | None = None
+        self._left_out = left_out(playbook, context.CLIARGS)
         Run.current = self
 
     def _plan_request(self, playbook: Any, signing_key: str) -> PlanRequest | None:
@@ -106,7 +108,9 @@ class Run:
         return PlanRequest(path, self.record.start(), self.targets, signing_key)
 
     def refusal(self) -> str:
-        """Why this run does not begin: it shall save a plan and cannot."""
+        """Why this run does not begin: it would pass by its guard, or it shall save a plan and cannot."""
+        if self._left_out:
+            return f"{self._left_out}."
         problems = self.request.problems(context.CLIARGS, self._prompts) if self.request else []
         return f"{OPTION}: no plan can be saved: {'; '.join(problems)}." if problems else ""
 
