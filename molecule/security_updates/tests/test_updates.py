@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import pytest
 from clients import Clients, clients
-from interruption import HOSTS, INVENTORIES, PACKAGES, arrange, assert_converged, candidates, on_all, versions
+from genuine_updates import HOSTS, PACKAGES, assert_installed, candidates, make_pending, on_all, versions
+from interruption import INVENTORIES
 
 from tests.scenario import HostFile, Outcome, Procedure, changed_files, files, same_changes, shell
 
@@ -28,7 +29,7 @@ class Runs:
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     procedure = Procedure("maintenance/security_updates", INVENTORIES, tmp_path_factory.mktemp("state"))
-    arrange()
+    make_pending()
     before, wanted = on_all(versions), on_all(candidates)
     disk = on_all(files)
     check = procedure.run("--check", "--diff")
@@ -42,7 +43,7 @@ def test_success_installs_the_fixed_versions_everywhere(runs: Runs) -> None:
     assert runs.apply.returncode == 0, runs.apply.output
     assert runs.apply.record["outcome"] == "succeeded"
     assert all(runs.before[host][name] != runs.wanted[host][name] for host in HOSTS for name in PACKAGES[host])
-    assert_converged()
+    assert_installed()
 
 
 def test_clients_of_the_proxy_see_no_error(runs: Runs) -> None:

@@ -1,0 +1,74 @@
+"""Hosts with genuine security updates pending, and what they look like when those are installed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+from tests.scenario import ROOT, shell
+
+HOSTS = ("proxy1", "app1", "app2", "db1", "db2")
+
+#: Host → packages whose fixed versions are in the security archive, and whose former ones are in the main archive.
+PACKAGES = {
+    "proxy1": ("openssl", "libssl3", "nginx", "nginx-common", "nginx-light"),
+    "app1": ("openssl", "libssl3"),
+    "app2": ("openssl", "libssl3"),
+    "db1": ("openssl", "libssl3", "libpq5", "postgresql-15", "postgresql-client-15"),
+    "db2": ("openssl", "libssl3", "libpq5", "postgresql-15", "postgresql-client-15"),
+}
+#: Whatever runs on the former libraries after that would be the test's doing.
+_INSTALL = """
+export DEBIAN_FRONTEND=noninteractive
+apt-get -qq -o Acquire::Languages=none update
+apt-get -qq install --allow-downgrades {packages} >/dev/null 2>&1
+apt-get clean
+systemctl daemon-reexec
+systemctl restart ssh systemd-journald systemd-logind
+systemctl try-restart evidence-api 2>/dev/null || true
+"""
+
+
+def on_all[Answer](work: Callable[[str], Answer], hosts: tuple[str, ...] = HOSTS) -> dict[str, Answer]:
+    """Do it on all hosts at once; what each answers."""
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(hosts, pool.map(work, hosts), strict=True))
+
+
+def make_pending(hosts: tuple[str, ...] = HOSTS) -> None:
+    """Install the versions that are still in the main archive."""
+    on_all(
+        lambda host: shell(host, _INSTALL.format(packages=" ".join(f"{name}/bookworm" for name in PACKAGES[host]))),
+        hosts,
+    )
+
+
+def versions(host: str) -> dict[str, str]:
+    """The installed versions of the packages that are updated."""
+    lines = shell(host, f"dpkg-query --show --showformat '${{Package}} ${{Version}}\\n' {' '.join(PACKAGES[host])}")
+    return dict(line.split() for line in lines.splitlines())
+
+
+def candidates(host: str) -> dict[str, str]:
+    """The newest versions that the archives have."""
+    lines = shell(host, f"apt-cache policy {' '.join(PACKAGES[host])}").splitlines()
+    names = [line.rstrip(":") for line in lines if line and not line.startswith(" ")]
+    newest = [line.split()[1] for line in lines if line.startswith("  Candidate:")]
+    return dict(zip(names, newest, strict=True))
+
+
+def assert_installed(hosts: tuple[str, ...] = HOSTS) -> None:
+    """Every host has the newest versions, nothing runs on replaced files, nobody is left drained, no update is open."""
+    for host, installed in on_all(versions, hosts).items():
+        assert installed == candidates(host)
+        assert stale(host) == "{}\n"
+        assert shell(host, "ls /var/lib/ops-runbook/updates") == "packages\n"
+        assert shell(host, "ls /usr/sbin/policy-rc.d 2>/dev/null || true") == ""
+    assert "drained" not in shell("proxy1", "upstream-state evidence-api")
+
+
+def stale(host: str) -> str:
+    """The units of a host that run on deleted files, as JSON."""
+    source = ROOT / "collections/ansible_collections/ops/runbook/plugins/module_utils/stale.py"
+    program = source.read_text(encoding="utf-8") + "\nimport json\nprint(json.dumps(stale_units()))\n"
+    return shell(host, f"python3 - <<'PROGRAM'\n{program}\nPROGRAM\n")
