@@ -17,12 +17,11 @@ from ansible.plugins.action import ActionBase, VariableLayer
 from ansible_collections.ops.runbook.plugins.module_utils import application_release, application_service
 from ansible_collections.ops.runbook.plugins.plugin_utils import dependency_audit, dependency_plan, dependency_resolve
 from ansible_collections.ops.runbook.plugins.plugin_utils.dependency_audit import AuditError, Verdict
-from ansible_collections.ops.runbook.plugins.plugin_utils.dependency_lock import Lock, LockError, parse
+from ansible_collections.ops.runbook.plugins.plugin_utils.dependency_lock import Lock, LockError, canonical, parse
 from ansible_collections.ops.runbook.plugins.plugin_utils.dependency_plan import Host, PlanError, Step
 from ansible_collections.ops.runbook.plugins.plugin_utils.dependency_resolve import ResolveError, Target, tool
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut
 from ansible_collections.ops.runbook.plugins.plugin_utils.state import state_dir
-from packaging.utils import canonicalize_name
 
 PLAN = "__dependency_updates_plan"
 #: Seconds that a host may take to describe its releases.
@@ -210,7 +209,7 @@ def _given_lock(options: Mapping[str, Any], target: Target) -> Lock | None:
 def _resolved(hosts: Sequence[Host], requirements: str, target: Target, options: Mapping[str, Any]) -> Lock:
     """Resolve on the base of the first host's lock: after an interrupted run it is the one that is furthest."""
     base = hosts[0].running.lock if hosts[0].running else None
-    packages = [str(canonicalize_name(name)) for name in options["packages"]]
+    packages = [canonical(name) for name in options["packages"]]
     known = set(base.pins) if base else set()
     unknown = [name for name in packages if name not in known]
     if unknown:

@@ -12,8 +12,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.ops.runbook.plugins.plugin_utils.dependency_lock import Lock
-from packaging.utils import canonicalize_name
+from ansible_collections.ops.runbook.plugins.plugin_utils.dependency_lock import Lock, canonical
 
 #: How long the whole audit may take, and how long one answer, in seconds.
 LIMIT = 180
@@ -87,7 +86,7 @@ def acceptances(entries: Iterable[Mapping[str, Any]], where: str) -> list[Accept
             until = date.fromisoformat(str(entry["until"]))
         except ValueError as error:
             raise ValueError(f"{place}: until is {entry['until']!r}, not a day such as 2027-01-31") from error
-        package = str(canonicalize_name(str(entry["package"]))) if entry.get("package") else ""
+        package = canonical(str(entry["package"])) if entry.get("package") else ""
         found.append(Acceptance(str(entry["id"]), str(entry["reason"]), until, package))
     return found
 
@@ -140,7 +139,7 @@ def read(stdout: str, stderr: str, lock: Lock, service: str) -> list[Advisory]:
         raise AuditError(f"{service}: {reason}") from error
     found, asked = [], set()
     for entry in answered:
-        name = str(canonicalize_name(entry["name"]))
+        name = canonical(entry["name"])
         if "version" not in entry:
             raise AuditError(f"{service} was not asked about {name}: {entry.get('skip_reason', 'no reason given')}")
         asked.add(f"{name}=={entry['version']}")

@@ -7,11 +7,14 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from packaging.requirements import InvalidRequirement, Requirement
-from packaging.utils import canonicalize_name
+# ansible-core needs it, so it is there; only where ansible-test tries whether this can be imported, it is not.
+with suppress(ImportError):
+    from packaging.requirements import InvalidRequirement, Requirement
+    from packaging.utils import canonicalize_name
 
 _HASH = re.compile(r"--hash[= ]([a-z0-9]+:[0-9a-f]+)")
 #: Older algorithms prove nothing any more.
@@ -82,6 +85,11 @@ class Lock:
         return found
 
 
+def canonical(name: str) -> str:
+    """The name of a package as an index compares it."""
+    return str(canonicalize_name(name))
+
+
 def identity(code: str, lock: Lock, python: str) -> str:
     """What a release is made of, as one digest: the code's own digest, the packages and the Python version."""
     content = json.dumps([code, lock.lines, python])
@@ -123,7 +131,7 @@ def _pin(line: str, environment: Mapping[str, Any], place: str) -> Pin | None:
     hashes = tuple(item for item in _HASH.findall(line) if item.startswith(_STRONG))
     if not hashes:
         raise LockError(f"{place}: {requirement.name} has no --hash=sha256:…")
-    return Pin(canonicalize_name(requirement.name), versions[0], hashes)
+    return Pin(canonical(requirement.name), versions[0], hashes)
 
 
 def _logical_lines(text: str) -> Iterator[tuple[int, str]]:

@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.ops.runbook.plugins.plugin_utils.dependency_lock import Lock, parse
-from packaging.utils import canonicalize_name
+from ansible_collections.ops.runbook.plugins.plugin_utils.dependency_lock import Lock, canonical, parse
 
 #: How long resolving and fetching may take, in seconds.
 LIMIT = 300
@@ -90,7 +89,7 @@ def resolve(
         command += ["--no-header", "--only-binary=:all:", f"--python-version={target.python}", "--no-python-downloads"]
         command += [f"--python-platform={target.platform}", "--constraint=constraints.txt"]
         command += {"all": ["--upgrade"], "none": []}.get(
-            upgrade, [f"--upgrade-package={canonicalize_name(package)}" for package in packages]
+            upgrade, [f"--upgrade-package={canonical(package)}" for package in packages]
         )
         _run(
             [*command, "--output-file=requirements.lock", "requirements.in"], folder, "the requirements do not resolve"
