@@ -147,6 +147,7 @@ def releases(root: Path) -> List[Path]:
 def inspect(root_path: str, python: str) -> Dict[str, Any]:
     """What there is on the host; nothing is changed."""
     root = Path(root_path)
+    # pylint: disable-next=ansible-bad-function
     asked = subprocess.run([python, "-c", _PYTHON], stdout=subprocess.PIPE, stderr=subprocess.PIPE, check=False)
     if asked.returncode != 0:
         raise ReleaseError("{0} does not run: {1}".format(python, asked.stderr.decode(errors="replace").strip()))

@@ -221,6 +221,7 @@ class Steps:
     @staticmethod
     def _run(*command: str) -> None:
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C.UTF-8", "PIP_CONFIG_FILE": os.devnull}
+        # pylint: disable-next=ansible-bad-function
         done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
         if done.returncode != 0:
             said = done.stdout.decode(errors="replace").strip()
