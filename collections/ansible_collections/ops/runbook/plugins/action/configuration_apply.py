@@ -24,7 +24,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Do one operation on this host."""
         super().run(tmp, task_vars)
         _unused, arguments = self.validate_argument_spec(
-            argument_spec={"operation": {"type": "str", "choices": list(OPERATIONS), "required": True}}
+            argument_spec={
+                "operation": {"type": "str", "choices": list(OPERATIONS), "required": True},
+                "reason": {"type": "str", "default": ""},
+            }
         )
         variables = task_vars or {}
         plan = variables.get(PLAN, {}).get(variables["inventory_hostname"])
@@ -38,7 +41,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if said is None:
             text = (done["stderr"] or done["stdout"]).strip()[-2000:]
             return {"failed": True, "msg": f"{operation} ended without an answer (exit status {done['rc']}): {text}"}
-        return _result(operation, said)
+        return {**_result(operation, said), **({"reason": arguments["reason"]} if arguments["reason"] else {})}
 
     def _interpreter(self, variables: Mapping[str, Any]) -> str:
         chosen = variables.get("ansible_python_interpreter") or config.get_config_value(

@@ -24,6 +24,8 @@ PROGRAM_TIMEOUT = 90
 SHORTEST_SECRET = 6
 MASK = "[secret]"
 _OUTPUT_LIMIT = 4000
+#: What ends a word of a configuration file, as part of a regular expression.
+_ENDS = r"\s\"'=:,;{}()\[\]<>"
 
 Entry = dict[str, Any]
 Step = dict[str, Any]
@@ -85,12 +87,14 @@ class Mask:
     def __init__(self) -> None:
         self._words: set[str] = set()
 
-    def learn(self, content: Optional[bytes]) -> None:
-        """Make the content of a secret file known."""
+    def learn(self, content: Optional[bytes], path: str = "") -> None:
+        """Make the content of a secret file known; names of settings and words of its path are no secrets."""
         text = (content or b"").decode("utf-8", "replace")
-        words = re.split(r"[\s\"'=:,;{}()\[\]<>]+", text)
+        names = set(re.findall(r"(?m)^\s*(?:export\s+)?([A-Za-z_]\w*)\s*[=:]", text))
+        words = [word for ends in (_ENDS, _ENDS + "@/") for word in re.split(f"[{ends}]+", text)]
         lines = [line.strip() for line in text.splitlines()]
-        self._words.update(word for word in [*words, *lines] if len(word) >= SHORTEST_SECRET)
+        found = (word for word in [*words, *lines] if len(word) >= SHORTEST_SECRET)
+        self._words.update(word for word in found if word not in names and word not in path)
 
     def text(self, text: str) -> str:
         """The text without words of secret files."""

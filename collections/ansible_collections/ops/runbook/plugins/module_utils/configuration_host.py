@@ -85,8 +85,8 @@ class Plan:
             step, old, new = plan_file(entry)
             self.old[step["real"]], self.new[step["real"]] = old, new
             if step["secret"]:
-                self.mask.learn(old)
-                self.mask.learn(new)
+                self.mask.learn(old, step["real"])
+                self.mask.learn(new, step["real"])
         elif entry["kind"] == "sysctl":
             step = plan_kernel(entry)
         else:

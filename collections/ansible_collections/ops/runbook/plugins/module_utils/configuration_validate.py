@@ -174,7 +174,9 @@ def _command(options: dict[str, Any], judged: list[Step]) -> Errors:
     if options.get("user"):
         argv = ["runuser", "-u", options["user"], "--", *argv]
     done = execute(argv, timeout=options.get("timeout") or 30)
-    return [(step["variable"], f"{argv[0]} ended with {done.code}: {done.said}")] if done.code else []
+    # Of a traceback, the end says what is the matter.
+    said = "\n".join(done.said.splitlines()[-5:])
+    return [(step["variable"], f"{options['command'][0]} ended with {done.code}: {said}")] if done.code else []
 
 
 def _systemd(options: dict[str, Any], judged: list[Step]) -> Errors:

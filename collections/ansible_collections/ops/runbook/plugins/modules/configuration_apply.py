@@ -23,6 +23,10 @@ options:
     type: str
     choices: [apply, confirm, rollback]
     required: true
+  reason:
+    description: With O(operation=rollback), why, for the report.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Validates the candidates and predicts the changes.

@@ -163,7 +163,7 @@ def _host_changes(host: str, said: Mapping[str, Any], done: Mapping[str, Any], *
     count = sum(1 for row in said.get("rows", []) if row["differs"])
     things = f"{count} difference{'' if count == 1 else 's'}"
     if state in ("put back", "failed"):
-        reason = str(applied.get("msg") or "the host was not healthy after the change")
+        reason = str(applied.get("msg") or done.get("rollback", {}).get("reason") or "the run ended")
         failures = done.get("rollback", {}).get("failures") or applied.get("failures") or []
         title = f"{things} put back" if not failures else f"{things} not put back completely"
         detail = "\n".join([reason, *failures])
