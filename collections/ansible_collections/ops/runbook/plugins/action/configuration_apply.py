@@ -41,7 +41,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if said is None:
             text = (done["stderr"] or done["stdout"]).strip()[-2000:]
             return {"failed": True, "msg": f"{operation} ended without an answer (exit status {done['rc']}): {text}"}
-        return {**_result(operation, said), **({"reason": arguments["reason"]} if arguments["reason"] else {})}
+        result = _result(operation, said)
+        if operation == "rollback" and not result.get("failed"):
+            reason = arguments["reason"]
+            lost = "; ".join(result["failures"])
+            end = f"could not be put back completely ({lost})" if lost else "has its former configuration again"
+            result.update(reason=reason, msg=f"{end}: {reason}")
+        return result
 
     def _interpreter(self, variables: Mapping[str, Any]) -> str:
         chosen = variables.get("ansible_python_interpreter") or config.get_config_value(
@@ -61,6 +67,7 @@ def _result(operation: str, said: dict[str, Any]) -> dict[str, Any]:
         if said.get("put_back"):
             after = "; everything was put back" if not failures else "; not everything could be put back"
         result.update(failed=True, msg="\n".join(errors) + after)
-    if operation == "rollback" and failures:
-        result.update(failed=True, msg="Not everything could be put back:\n" + "\n".join(failures))
+    if operation == "rollback":
+        # Not a failure of the task: what comes after it, such as the release of the locks, has to be done.
+        result["failures"] = failures
     return result

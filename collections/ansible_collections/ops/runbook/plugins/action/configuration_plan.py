@@ -56,6 +56,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "canaries": {"type": "list", "elements": "str", "default": []},
                 "batches": {"type": "list", "elements": "str", "default": ["1", "50%"]},
                 "keep_versions": {"type": "int", "default": 50},
+                "start_unhealthy": {"type": "bool", "default": False},
             }
         )
         variables = task_vars or {}
@@ -123,10 +124,14 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         }
         order = batches(queue, arguments["batches"], upstreams)
         # Not part of the result: candidates may hold secrets, and results are shown and recorded.
-        plan = {
+        plan: dict[str, dict[str, Any]] = {
             name: {"job": host.job, "said": host.said, "errors": host.errors, "unreachable": host.unreachable}
             for name, host in hosts.items()
         }
+        for name, host in hosts.items():
+            # What an interrupted change or a bad version has made sick is healed by going on, or back.
+            healing = arguments["start_unhealthy"] or arguments["mode"] == "restore" or host.said.get("unfinished")
+            plan[name]["gated"] = not healing
         made = {
             PLAN: plan,
             "configuration_changes_queue": [name for batch in order for name in batch],

@@ -310,7 +310,9 @@ def roll_back(job: dict[str, Any], store: Store) -> dict[str, Any]:
     """The health gate has not passed: put back what it has not confirmed, newest first."""
     unfinished = store.unfinished()
     if job["check"] or not unfinished:
-        return {"changed": False, "name": [], "failures": []}
+        # What the change itself has put back counts as well.
+        own = [version for version in store.versions() if version["id"] == job["id"]]
+        return {"changed": False, "name": [], "failures": [f for version in own for f in version.get("failures", [])]}
     store.lock()
     failures = [failure for version in unfinished for failure in put_back(store, version)]
     subjects = unique(subject for version in unfinished for subject in _subjects(version["steps"]))

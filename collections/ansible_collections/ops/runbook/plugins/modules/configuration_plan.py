@@ -45,6 +45,10 @@ options:
     description: How many versions each host keeps.
     type: int
     default: 50
+  start_unhealthy:
+    description: Change hosts too that are not healthy before. Restores and hosts of an interrupted change always do.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Runs in check mode as it does otherwise, since it changes nothing.
