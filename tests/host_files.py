@@ -14,6 +14,7 @@ ALIVE = (
     "/dev/shm",
     "/run/systemd",  # sessions, units
     "/run/sudo",  # when the login used sudo last
+    "/run/motd.dynamic",  # made for each login
     "/run/log",  # the journal: the login and its sudo are logged
     "/run/postgresql",
     "/var/log",
@@ -52,7 +53,7 @@ def look(path):
     return [kind, "%04o" % stat.S_IMODE(state.st_mode), owner, size, digest, touched]
 
 def wanted(path):
-    return not path.startswith(CLUSTERS) or path.endswith((".conf", ".signal"))
+    return path not in ALIVE and (not path.startswith(CLUSTERS) or path.endswith((".conf", ".signal")))
 
 found = {}
 for folder, folders, files in os.walk("/"):
