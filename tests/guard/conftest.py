@@ -107,6 +107,11 @@ def clean() -> None:
         shell(host, f"rm -rf /srv/guarded {Path(LOCK).parent}")
 
 
+def on_app1(command: str) -> str:
+    """A command that only the first host runs."""
+    return "{{ " + f"{command!r} if inventory_hostname == 'app1' else 'true'" + " }}"
+
+
 def content(host: str) -> str:
     """What the small change has left on the host; empty where it was not."""
     return shell(host, "cat /srv/guarded 2>/dev/null || true").strip()

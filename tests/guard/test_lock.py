@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.guard.conftest import ELSEWHERE, HOSTS, LOCK, Controller, content, lock, until
+from tests.guard.conftest import ELSEWHERE, HOSTS, LOCK, Controller, content, lock, on_app1, until
 from tests.scenario import Outcome, files, shell
 
 pytestmark = [pytest.mark.xdist_group("lab"), pytest.mark.usefixtures("changes_lab")]
@@ -24,7 +24,7 @@ REASON = ("-e", "runbook_reason='its controller was switched off'")
 def test_second_run_is_refused_at_once_and_told_who_holds_the_hosts(
     here: Controller, elsewhere: Controller, background: Background
 ) -> None:
-    first = background(here.change, content="first", command="sleep 12")
+    first = background(here.change, content="first", command=on_app1("sleep 12"))
     until(lambda: content("app1"), first)
     second = elsewhere.change(content="second")
     assert not first.done(), "the second run was to come in the middle of the first"
@@ -44,7 +44,7 @@ def test_of_two_that_start_at_once_exactly_one_wins(
     runners = [controllers(ELSEWHERE), controllers(ELSEWHERE)]
     for number in range(3):
         started = [
-            background(runner.change, content=f"{number}{name}", command="sleep 4")
+            background(runner.change, "-e", "guarded_serial=2", content=f"{number}{name}", command="sleep 4")
             for name, runner in zip("ab", runners, strict=True)
         ]
         outcomes = dict(zip("ab", [one.result() for one in started], strict=True))
@@ -74,9 +74,8 @@ def test_dead_run_is_taken_over_once_its_last_program_has_ended(here: Controller
 def test_lock_of_another_controller_outlives_it_and_a_reboot_until_it_expires(
     here: Controller, elsewhere: Controller, background: Background
 ) -> None:
-    lost = background(elsewhere.change, content="lost", command="sleep 60")
+    lost = background(elsewhere.change, content="lost", command="sleep 300")
     until(lambda: content("app1"), lost)
-    shell("app1", "pkill -x sleep")  # the connection is gone with the controller, the program is not
     _kill(elsewhere)
     lost.result()
     shell("app1", "systemctl reboot")
@@ -134,7 +133,7 @@ def test_broken_lock_is_recorded_with_its_reason(here: Controller) -> None:
 
 
 def test_lock_of_a_run_that_goes_on_is_not_broken_unless_forced(here: Controller, background: Background) -> None:
-    running = background(here.change, command="sleep 15")
+    running = background(here.change, command=on_app1("sleep 20"))
     until(lambda: content("app1"), running)
     refused = here.break_lock(*REASON)
     assert refused.record["outcome"] == "refused", refused.output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.guard.conftest import HOSTS, Controller, content, lock, window
+from tests.guard.conftest import HOSTS, Controller, content, lock, on_app1, window
 from tests.scenario import changed_files, files
 
 pytestmark = [pytest.mark.xdist_group("lab"), pytest.mark.usefixtures("changes_lab")]
@@ -16,7 +16,7 @@ REASON = "the disk of the database runs full"
 def test_window_that_closes_between_batches(here: Controller) -> None:
     """The batch that would be late is refused; the one before stays as it is, and nothing is rolled back."""
     here.promises(objectives_change_windows=[window(25)])
-    run = here.change(command="sleep 25")
+    run = here.change(command=on_app1("sleep 25"))
     assert (run.returncode, run.record["outcome"]) == (2, "failed"), run.output
     assert "This batch is refused; none of its hosts was changed" in run.output
     assert "no change window is open" in run.output
@@ -40,8 +40,9 @@ def test_freeze_beats_window_and_break_glass_is_recorded(here: Controller) -> No
     forced = here.change("-e", f"runbook_break_glass='{REASON}'", "-e", "runbook_ticket=CHG-7")
     assert forced.record["outcome"] == "succeeded", forced.output
     assert forced.record["why"] == {"break_glass": REASON, "ticket": "CHG-7"}
-    [finding] = forced.record["findings"]
-    assert finding["title"].startswith(f"BREAK-GLASS ({REASON}) overrides: changes are frozen until")
+    assert {finding["host"] for finding in forced.record["findings"]} == set(HOSTS)
+    for finding in forced.record["findings"]:
+        assert finding["title"].startswith(f"BREAK-GLASS ({REASON}) overrides: changes are frozen until")
     assert f"BREAK-GLASS ({REASON})" in forced.output
     assert [content(host) for host in HOSTS] == ["new", "new"]
 
@@ -70,9 +71,9 @@ def test_a_host_s_own_window_counts(here: Controller) -> None:
 
 
 def test_run_that_is_not_recorded_changes_nothing(here: Controller, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANSIBLE_CALLBACKS_ENABLED", "")
+    monkeypatch.setenv("ANSIBLE_CALLBACKS_ENABLED", "ansible.posix.profile_tasks")
     run = here.change()
-    assert run.returncode == 2
+    assert run.returncode == 2, run.output
     assert "this run is not recorded (RUNBOOK_RUN_ID is not set)" in run.output
     assert [content(host) for host in HOSTS] == ["", ""]
     assert [lock(host) for host in HOSTS] == [{}, {}]
