@@ -95,7 +95,9 @@ def test_bad_input_is_refused_by_the_variables_name(maintenance: Procedure) -> N
 
 
 def test_a_busy_database_is_left_alone(maintenance: Procedure) -> None:
-    shell("db1", f'systemd-run --quiet --unit=writer {PSQL} evidence -c "BEGIN; SELECT pg_sleep(600)"; sleep 1')
+    shell(
+        "db1", f'systemd-run --quiet --collect --unit=writer {PSQL} evidence -c "BEGIN; SELECT pg_sleep(600)"; sleep 1'
+    )
     outcome = maintenance.run("--extra-vars", "routine_maintenance_postgresql_transaction_age=500ms")
     # To end psql is not enough: its server process sleeps on.
     shell(
@@ -177,7 +179,10 @@ def broken_start(times: str) -> Iterator[None]:
     )
     shell("app2", replaced(EXPAT))
     yield
-    shell("app1", f"rm -r {folder}; systemctl daemon-reload; systemctl restart evidence-api")
+    shell(
+        "app1",
+        f"rm -r {folder}; systemctl daemon-reload; systemctl reset-failed evidence-api; systemctl restart evidence-api",
+    )
 
 
 def test_failure_leaves_a_sick_host_without_traffic_and_the_next_untouched(

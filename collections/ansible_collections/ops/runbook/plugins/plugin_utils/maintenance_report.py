@@ -45,7 +45,7 @@ def tables(
             [*_reclaimed(hosts)],
             "Sums of the removed files. What packages bring is what they say of themselves.",
         ),
-        _table("File systems", ("Host", "Mounted at", "Used before", "Used after"), [*_filesystems(hosts)], ""),
+        _table("File systems", ("Host", "Mounted at", "Used before", "Used after", "Freed"), [*_filesystems(hosts)], ""),
         _table(
             "What would be removed and done" if check else "What was removed and done",
             ("Host", "Area", "What", "Bytes", "Because"),
@@ -91,7 +91,8 @@ def _filesystems(hosts: Mapping[str, Done]) -> Iterator[Sequence[str]]:
         before, after = done.cleaned.get("before", {}), done.cleaned.get("filesystems", {})
         for mount, seen in after.items():
             if mount in before and before[mount] != seen:
-                yield host, mount, *(f"{size(s['used'])} of {size(s['size'])}" for s in (before[mount], seen))
+                used = [f"{size(one['used'])} of {size(one['size'])}" for one in (before[mount], seen)]
+                yield host, mount, *used, size(before[mount]["used"] - seen["used"])
 
 
 def _items(hosts: Mapping[str, Done]) -> Iterator[Sequence[str]]:

@@ -114,7 +114,7 @@ def test_tables_say_what_was_done() -> None:
     }
     told = rows(done)
     assert told["Disk reclaimed"] == [["app1", "rotated logs", "1", "3 MiB"], ["together", "", "", "3 MiB"]]
-    assert told["File systems"] == [["app1", "/", "50 MiB of 100 MiB", "47 MiB of 100 MiB"]]
+    assert told["File systems"] == [["app1", "/", "50 MiB of 100 MiB", "47 MiB of 100 MiB", "3 MiB"]]
     removed = [["app1", "rotated logs", "/var/log/a.1", "3 MiB", "last written 500 days ago"]]
     assert told["What was removed and done"] == removed
     assert told["Restarts and reboots"] == [
