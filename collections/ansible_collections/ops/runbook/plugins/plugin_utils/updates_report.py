@@ -12,6 +12,8 @@ from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
 CHECK = "updates"
 PAGE = "maintenance/security-updates"
 
+#: Of an update, in the table.
+MOST_CVES = 6
 COLUMNS = ["Host", "Package", "From", "To"]
 
 Package = Mapping[str, Any]
@@ -103,6 +105,8 @@ def _count(packages: Sequence[Package]) -> str:
 
 def _detail(outcome: Outcome) -> str:
     parts = []
+    if outcome.cves:
+        parts.append(f"fixed: {' '.join(outcome.cves)}")
     if outcome.restarted:
         parts.append(f"restarted: {', '.join(outcome.restarted)}")
     if outcome.rebooted:
@@ -135,7 +139,7 @@ def sections(outcomes: Iterable[Outcome]) -> dict[str, Any]:
     if check:
         tables[0]["note"] = "The CVEs that are fixed are known when the packages are installed, with their changelogs."
     else:
-        tables.append(_table("Fixed", ["Package", "From", "To", "Hosts", "CVEs"], _fixed(every)))
+        tables.append(_table("Fixed", ["Packages", "Hosts", "CVEs", "Which"], _fixed(every)))
     if back:
         tables.append(_table("Put back", COLUMNS, back))
     tables.append(_table("Still pending", [*COLUMNS, "Why"], pending))
@@ -143,13 +147,21 @@ def sections(outcomes: Iterable[Outcome]) -> dict[str, Any]:
 
 
 def _fixed(outcomes: Iterable[Outcome]) -> list[list[str]]:
-    """Each update once, with its hosts and CVEs."""
-    hosts: dict[tuple[str, ...], list[str]] = {}
+    """What each update fixes, once: packages of one source fix the same, on all hosts. The findings have all CVEs."""
+    names: dict[tuple[str, ...], set[str]] = {}
+    hosts: dict[tuple[str, ...], set[str]] = {}
     for outcome in outcomes:
         for package in outcome.installed:
-            key = (package["name"], package["from"], package["to"], " ".join(package.get("cves", ())))
-            hosts.setdefault(key, []).append(outcome.host)
-    return [[*key[:3], ", ".join(names), key[3]] for key, names in sorted(hosts.items()) if key[3]]
+            cves = tuple(package.get("cves", ()))
+            names.setdefault(cves, set()).add(package["name"])
+            hosts.setdefault(cves, set()).add(outcome.host)
+    rows = [[", ".join(sorted(names[c])), ", ".join(sorted(hosts[c])), str(len(c)), _first(c)] for c in names if c]
+    return sorted(rows)
+
+
+def _first(cves: Sequence[str]) -> str:
+    more = len(cves) - MOST_CVES
+    return ", ".join(cves[:MOST_CVES]) + (f" and {more} more" if more > 0 else "")
 
 
 def _table(title: str, columns: list[str], rows: list[list[str]]) -> dict[str, Any]:

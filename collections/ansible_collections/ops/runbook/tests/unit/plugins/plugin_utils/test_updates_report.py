@@ -40,10 +40,21 @@ def test_tables_have_every_package_and_each_fix_once() -> None:
     made = sections([Outcome(host, PLANNED, INSTALLED, entered=True, pending=LEFT) for host in ("app1", "app2")])
     found = {table.title: table.rows for table in tables(made)}
     assert found["Updated"] == (("app1", "openssl", "1", "2"), ("app2", "openssl", "1", "2"))
-    assert found["Fixed"] == (("openssl", "1", "2", "app1, app2", "CVE-2026-0001 CVE-2026-0002"),)
+    assert found["Fixed"] == (("openssl", "app1, app2", "2", "CVE-2026-0001, CVE-2026-0002"),)
     assert [row[4] for row in found["Still pending"]] == ["held", "held"]
 
 
 def test_check_mode_says_what_would_be() -> None:
     made = sections([Outcome("app1", PLANNED, check=True)])
     assert [table.title for table in tables(made)] == ["Would be updated", "Still pending"]
+
+
+def test_packages_of_one_source_are_one_row_and_many_cves_are_counted() -> None:
+    cves = [f"CVE-2026-{number:04}" for number in range(1, 10)]
+    installed = [{"name": name, "from": "1", "to": "2", "cves": cves} for name in ("libssl3", "openssl")]
+    outcome = Outcome("app1", PLANNED, installed, entered=True)
+    found = {table.title: table.rows for table in tables(sections([outcome]))}
+    assert len(found["Fixed"]) == 1
+    assert found["Fixed"][0][:3] == ("libssl3, openssl", "app1", "9")
+    assert found["Fixed"][0][3].endswith("CVE-2026-0006 and 3 more")
+    assert all(cve in finding(outcome).detail for cve in cves)
