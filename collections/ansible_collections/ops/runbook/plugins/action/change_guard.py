@@ -65,12 +65,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self._admit(self._options("preflight", self._variables["ansible_play_hosts_all"]), "The change")
 
     def _acquire(self) -> None:
-        options = self._valid("acquire", self._variables["ansible_play_hosts_all"])
+        options = self._options("acquire", self._variables["ansible_play_hosts_all"])
+        self._refuse("The change", self._rule(options).errors)
         hosts = self._hosts_to_lock(options)
         if self._check:
             self._predict(hosts)
         else:
-            self._lock(hosts, options)
+            self._lock(hosts, options[0].values)
         self.register_host_variables({LOCKED: hosts}, VariableLayer.REGISTER_VARS)
 
     def _batch(self) -> None:
@@ -99,12 +100,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     def _options(self, entry_point: str, hosts: Iterable[str]) -> list[role_options.HostOptions]:
         return role_options.read(self, role_options.specification(self, entry_point), list(hosts))
-
-    def _valid(self, entry_point: str, hosts: Iterable[str]) -> dict[str, Any]:
-        """The options of the first host; those of all have to be valid."""
-        options = self._options(entry_point, hosts)
-        self._refuse("The change", self._rule(options).errors)
-        return options[0].values
 
     def _rule(self, options: list[role_options.HostOptions]) -> Ruling:
         return rule(options, self._task.get_variable_manager().extra_vars, datetime.now(UTC))
@@ -136,9 +131,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     # Locks
 
-    def _hosts_to_lock(self, options: Mapping[str, Any]) -> list[str]:
+    def _hosts_to_lock(self, options: list[role_options.HostOptions]) -> list[str]:
+        """What each host says is locked: one may be drained from a proxy, another from none."""
         known = self._task.get_variable_manager()._inventory.hosts
-        hosts = sorted(set(options["change_guard_hosts"] or ()))
+        hosts = sorted({name for option in options for name in option.values["change_guard_hosts"] or ()})
         self._refuse(
             "The change",
             [
