@@ -27,7 +27,7 @@ from tests.scenario import Procedure, changed_files, files, same_changes, shell
 def test_success_everything_is_in_use() -> None:
     """After converge: each kind of thing, seen where it works."""
     assert shell("proxy1", f"cat {NGINX}") == "server_tokens off;\n"
-    assert "Server: nginx\r" in shell("proxy1", "curl -skI https://localhost/healthz")
+    assert "Server: nginx\n" in shell("proxy1", "curl -skI https://localhost/healthz")
     for host in ("db1", "db2"):
         assert setting(host, "log_lock_waits") == "on"
     for host in ("app1", "app2"):
@@ -150,7 +150,7 @@ def test_restore_bad_input_lists_the_versions(restore: Procedure) -> None:
 
 def test_drift_is_found_named_and_healed(drift: Procedure, change: Procedure) -> None:
     """Each kind of drift is found and named, a run heals it, and then there is none."""
-    shell("proxy1", f"echo 'keepalive_timeout 1s;' >> {NGINX}; chmod 0600 /etc/motd")
+    shell("proxy1", f"echo 'client_header_timeout 9s;' >> {NGINX}; chmod 0600 /etc/motd")
     shell("db2", "sysctl -qw net.ipv4.tcp_keepalive_time=55; rm /etc/sysctl.d/99-zz-managed.conf")
     shell("app2", f"chown nobody {DROP_IN}; systemctl disable -q evidence-api; echo 'partner = Stray-9871x' > {ACCESS}")
     before = {host: files(host) for host in HOSTS}
@@ -168,7 +168,7 @@ def test_drift_is_found_named_and_healed(drift: Procedure, change: Procedure) ->
     }
     details = "\n".join(finding["detail"] + finding["title"] for finding in outcome.findings)
     assert "was changed on the host since version" in details
-    assert "keepalive_timeout 1s;" in details
+    assert "client_header_timeout 9s;" in details
     assert "Stray-9871x" not in outcome.output + details
     assert {host: changed_files(before[host], files(host)) for host in HOSTS} == {host: {} for host in HOSTS}
 
