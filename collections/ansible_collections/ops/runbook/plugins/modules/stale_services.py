@@ -25,7 +25,7 @@ options:
     type: dict
     default: {}
   units:
-    description: Units to restart besides, where they are active.
+    description: Units to restart besides, unless they were stopped.
     type: list
     elements: str
     default: []
@@ -124,8 +124,10 @@ class Restarter:
             self.upgrade(unit)
         else:
             self.systemctl(method, unit)
-        if not wait_for(lambda: self.shown(unit)["ActiveState"] == "active", self.timeout):
-            raise UnitError(f"{unit} is {self.shown(unit)['ActiveState']} {self.timeout} s after its restart")
+        wait_for(lambda: self.shown(unit)["ActiveState"] in ("active", "failed"), self.timeout)
+        state = self.shown(unit)["ActiveState"]
+        if state != "active":
+            raise UnitError(f"{unit} is {state} after its restart; see journalctl --unit {unit}")
 
     def shown(self, unit: str) -> dict[str, str]:
         """What systemd knows about the unit."""
@@ -169,7 +171,7 @@ def wanted(module: AnsibleModule) -> tuple[dict[str, list[str]], dict[str, str]]
     found = stale.stale_units(module.params["packages"] if module.check_mode else None)
     asked = [unit for unit in module.params["units"] if unit not in found]
     for unit, shown in stale.show_units(asked, "ActiveState").items():
-        if shown.get("ActiveState") == "active":
+        if shown.get("ActiveState") != "inactive":  # also what has failed, and is to run again
             found[unit] = ["its package asks for it"]
     methods = {unit: stale.method_for(unit, module.params["methods"]) for unit in found}
     return found, dict(sorted(methods.items(), key=lambda item: (item[1] != "reexec", item[0])))
