@@ -124,6 +124,13 @@ def test_rollback_puts_everything_back(host: Host) -> None:
     assert not (host.root / "etc/new").exists()
     assert host.store.versions()[0]["state"] == "rolled_back"
     assert roll_back(host.job(), host.store)["changed"] is False
+    # What was rolled back is no version to go back from.
+    host.apply(host.entry("a", "5\n"))
+    host.apply(host.entry("a", "6\n"), confirmed=False)
+    roll_back(host.job(), host.store)
+    assert host.files()["a"] == "5\n"
+    host.apply(restore="previous")
+    assert host.files()["a"] == "0\n"
 
 
 def test_failure_in_the_middle_puts_everything_back(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,9 +168,9 @@ def test_interruption_by_a_kill_is_put_back_by_the_next_run(host: Host, monkeypa
     assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
     assert host.files() == {"a": "1\n", ".b.ops-runbook-new": "ha"}
     assert inspect(host.job(*entries), host.store)["unfinished"] == ["2026-01"]
-    said = host.apply(*entries)
+    said = host.apply(entries[0], entries[2])
     assert said["recovered"] == ["2026-01 was interrupted and is put back"]
-    assert host.files() == {"a": "1\n", "b": "2\n", "c": "3\n"}
+    assert host.files() == {"a": "1\n", "c": "3\n"}
     assert [version["state"] for version in host.store.versions()] == ["rolled_back", "confirmed"]
     # What was put back does not count: the way back leads to the state before the interrupted change.
     host.apply(restore="previous")
