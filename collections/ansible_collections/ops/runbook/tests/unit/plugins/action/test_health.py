@@ -19,6 +19,7 @@ PLAYBOOK = """
   vars: %s
   tasks:
     - ansible.builtin.import_role: {name: health_check, tasks_from: %s, rolespec_validate: false}
+      when: wanted | default(true)
     - ansible.builtin.copy:
         content: "{{ health_check_findings | to_json }}"
         dest: "{{ inventory_dir }}/findings.json"
@@ -266,6 +267,10 @@ def test_the_gate_waits_until_the_host_is_healthy(project: Project, tmp_path: Pa
     findings = project.findings("-e", json.dumps(options), entry="gate")
     later.wait()
     assert findings["h1", "flag"]["status"] == "ok"
+
+
+def test_the_gate_may_be_left_out(project: Project) -> None:
+    assert project.findings("-e", '{"wanted": false}', entry="gate") == {}
 
 
 def test_the_gate_fails_the_host_that_does_not_become_healthy(project: Project) -> None:
