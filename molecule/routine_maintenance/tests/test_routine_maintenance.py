@@ -199,6 +199,7 @@ def test_failure_leaves_a_sick_host_without_traffic_and_the_next_untouched(
         assert main_pid("app2") == other
         assert locked() == []
         assert ["app2", "not reached: the run ended before it"] in rows(outcome, "Restarts and reboots")
+        assert outcome.bad["app1", "maintenance"] == "critical"
     shell("proxy1", "upstream-state evidence-api app1 active")
 
 

@@ -11,7 +11,7 @@ from ansible_collections.ops.runbook.plugins.action.maintenance_plan import PLAN
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut
 from ansible_collections.ops.runbook.plugins.plugin_utils.maintenance_findings import findings
 from ansible_collections.ops.runbook.plugins.plugin_utils.maintenance_program import answer, program
-from ansible_collections.ops.runbook.plugins.plugin_utils.maintenance_report import Done, tables
+from ansible_collections.ops.runbook.plugins.plugin_utils.maintenance_report import Done, failures, tables
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -37,7 +37,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             replies = fan_out.run_python({name: program(plan[name]["job"]) for name in touched}, TIMEOUT)
             seen |= {name: answer(reply) for name, reply in replies.items()}
         thresholds = {name: planned["thresholds"] for name, planned in plan.items()}
-        found = [finding.to_dict() for finding in findings(seen, thresholds)]
+        found = [finding.to_dict() for finding in (*failures(done), *findings(seen, thresholds))]
         self.register_host_variables(
             {
                 "__routine_maintenance_findings": found,
@@ -55,10 +55,12 @@ def _done(planned: Mapping[str, Any], variables: Mapping[str, Any]) -> Done:
     cleaned = variables.get("__routine_maintenance_cleaned") or {}
     came = "changed" in restarted or "changed" in reboot
     left = "" if came or not (planned["restarts"] or planned["reboots"]) else "not reached: the run ended before it"
+    failed = next((result for result in (cleaned, restarted, reboot) if result.get("failed")), {})
     return Done(
         before=planned["seen"],
         cleaned=cleaned if "areas" in cleaned else {},
         restarted=list(restarted.get("restarted", ())),
         rebooted=bool(reboot.get("changed")),
+        failure=str(failed.get("msg", "")),
         left=left,
     )

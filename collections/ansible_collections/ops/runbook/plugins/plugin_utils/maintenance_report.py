@@ -7,7 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
 from ansible_collections.ops.runbook.plugins.plugin_utils.maintenance_findings import (
+    PAGE,
     bloated,
     headroom,
     server,
@@ -30,6 +32,8 @@ class Done:
     cleaned: Mapping[str, Any] = field(default_factory=dict)
     restarted: Sequence[str] = ()
     rebooted: bool = False
+    #: What failed on the host.
+    failure: str = ""
     #: What the procedure did not come to.
     left: str = ""
 
@@ -45,7 +49,9 @@ def tables(
             [*_reclaimed(hosts)],
             "Sums of the removed files. What packages bring is what they say of themselves.",
         ),
-        _table("File systems", ("Host", "Mounted at", "Used before", "Used after", "Freed"), [*_filesystems(hosts)], ""),
+        _table(
+            "File systems", ("Host", "Mounted at", "Used before", "Used after", "Freed"), [*_filesystems(hosts)], ""
+        ),
         _table(
             "What would be removed and done" if check else "What was removed and done",
             ("Host", "Area", "What", "Bytes", "Because"),
@@ -63,6 +69,19 @@ def tables(
         ),
     ]
     return [table for table in made if table["rows"] or table is made[0]]
+
+
+def failures(hosts: Mapping[str, Done]) -> list[Finding]:
+    """What the procedure itself did not do, or not well."""
+    found = []
+    for host, done in hosts.items():
+        if done.failure or done.left:
+            status, title = ("critical", done.failure.splitlines()[0]) if done.failure else ("warning", done.left)
+            remedy = f"{PAGE}#if-it-fails"
+            found.append(
+                Finding("maintenance", host, status, title, detail=done.failure, type="maintenance", remedy=remedy)
+            )
+    return found
 
 
 def _table(title: str, columns: Sequence[str], rows: list[Sequence[str]], note: str) -> dict[str, Any]:
@@ -107,10 +126,10 @@ def _renewed(hosts: Mapping[str, Done]) -> Iterator[Sequence[str]]:
     for host, done in hosts.items():
         if done.rebooted:
             yield host, "reboot"
-        if done.restarted:
+        if done.restarted and not done.failure:
             yield host, ", ".join(done.restarted)
-        if done.left:
-            yield host, done.left
+        if done.failure or done.left:
+            yield host, f"failed: {done.failure.splitlines()[0]}" if done.failure else done.left
 
 
 def _servers(hosts: Mapping[str, Done], thresholds: Mapping[str, Mapping[str, float]]) -> Iterator[Sequence[str]]:

@@ -12,7 +12,7 @@ from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import Reply
 from ansible_collections.ops.runbook.plugins.plugin_utils.maintenance_findings import findings
 from ansible_collections.ops.runbook.plugins.plugin_utils.maintenance_program import answer, program
-from ansible_collections.ops.runbook.plugins.plugin_utils.maintenance_report import Done, tables
+from ansible_collections.ops.runbook.plugins.plugin_utils.maintenance_report import Done, failures, tables
 
 MIB = 2**20
 LIMITS = {
@@ -124,6 +124,23 @@ def test_tables_say_what_was_done() -> None:
     ]
     assert told["PostgreSQL"] == [["db1", "primary", "900 MiB", "0 %", "0", "0 B", "0 B"]]
     assert rows(done, check=True)["What would be removed and done"] == removed
+
+
+def test_what_failed_is_a_finding() -> None:
+    failure = "systemctl restart api.service: failed\nits last words"
+    done = {
+        "app1": Done(host(), restarted=["api.service"], failure=failure),
+        "app2": Done(host(), left="not reached: the run ended before it"),
+        "app3": Done(host()),
+    }
+    assert [(one.host, one.status, one.title, one.detail) for one in failures(done)] == [
+        ("app1", "critical", "systemctl restart api.service: failed", failure),
+        ("app2", "warning", "not reached: the run ended before it", ""),
+    ]
+    assert rows(done)["Restarts and reboots"] == [
+        ["app1", "failed: systemctl restart api.service: failed"],
+        ["app2", "not reached: the run ended before it"],
+    ]
 
 
 def test_nothing_to_do_is_said() -> None:
