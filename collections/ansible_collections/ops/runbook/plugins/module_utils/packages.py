@@ -208,7 +208,7 @@ class Choice:
 
 def pending(apt: Apt, choice: Choice, known: Mapping[str, Installed]) -> dict[str, list[dict[str, Any]]]:
     """The updates to install, with all that they need, and those that stay pending, each with the reason."""
-    every = choice.marked(apt.simulate("--ignore-hold", "dist-upgrade"))
+    every = choice.marked(apt.simulate("--ignore-hold", "--allow-change-held-packages", "dist-upgrade"))
     kept: list[dict[str, Any]] = []
     wanted: list[dict[str, Any]] = []
     for update in every:
