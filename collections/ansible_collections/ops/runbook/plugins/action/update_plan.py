@@ -57,7 +57,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         count = sum(len(host.updates) for host in hosts)
         said = " → ".join(" + ".join(batch) for batch in batches) or "nothing to do"
-        return {"changed": False, "msg": f"{count} packages on {sum(map(len, batches))} of {len(hosts)} hosts: {said}"}
+        message = f"{count} packages on {sum(map(len, batches))} of {len(hosts)} hosts: {said}"
+        display.display(f"\n{message}\n")
+        return {"changed": False, "msg": message}
 
     def _options(self, names: list[str]) -> dict[str, Mapping[str, Any]]:
         """Each host's options; refuses what is wrong about them."""

@@ -105,14 +105,14 @@ def _count(packages: Sequence[Package]) -> str:
 
 def _detail(outcome: Outcome) -> str:
     parts = []
-    if outcome.cves:
-        parts.append(f"fixed: {' '.join(outcome.cves)}")
     if outcome.restarted:
         parts.append(f"restarted: {', '.join(outcome.restarted)}")
     if outcome.rebooted:
         parts.append("rebooted")
     if outcome.pending:
         parts.append("pending: " + ", ".join(f"{p['name']} {p['to']} ({p['reason']})" for p in outcome.pending[:8]))
+    if outcome.cves:
+        parts.append(f"fixed: {' '.join(outcome.cves)}")
     return "; ".join(parts)
 
 
