@@ -19,6 +19,6 @@ def assert_converged() -> None:
     assert "server_tokens off" in shell("proxy1", "nginx -T 2>/dev/null")
     for host in ("app1", "app2"):
         assert "planted" in shell(host, f"cat {ACCESS}")
-        assert "65536" in shell(host, LIMITS)
+        assert "8192" in shell(host, LIMITS)
     for host in ("db1", "db2"):
         assert shell(host, "runuser -u postgres -- psql -XAtqc 'show log_lock_waits'").strip() == "on"

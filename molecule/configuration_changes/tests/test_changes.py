@@ -31,7 +31,7 @@ def test_success_everything_is_in_use() -> None:
     for host in ("db1", "db2"):
         assert setting(host, "log_lock_waits") == "on"
     for host in ("app1", "app2"):
-        assert "65536" in shell(host, LIMITS)
+        assert "8192" in shell(host, LIMITS)
         assert shell(host, f"stat -c '%a %U %G' {ACCESS}") == "640 root root\n"
         assert "log-level=info" in shell(host, "tr '\\0' '\\n' < /proc/$(pgrep -of gunicorn)/environ")
     for host in HOSTS:
@@ -78,7 +78,7 @@ def test_check_mode_predicts_exactly_and_nothing_shows_the_secret(change: Proced
         keepalive=700,
         nginx_lines="server_tokens off;\nkeepalive_timeout 61s;",
         postgresql_lines="log_lock_waits = off\nmax_wal_senders = 12",
-        service_lines={"LimitNOFILE": 32768},
+        service_lines={"LimitNOFILE": 4096},
     )
     # The secret file itself changes too: its mode and owner are visible, its content is not.
     for host in ("app1", "app2"):
@@ -117,7 +117,7 @@ def test_restore_goes_back_to_any_version(restore: Procedure) -> None:
     assert {change.host for change in outcome.changes} == set(HOSTS)
     assert shell("proxy1", f"cat {NGINX}") == "server_tokens off;\n"
     assert setting("db1", "log_lock_waits") == "on"
-    assert "65536" in shell("app1", LIMITS)
+    assert "8192" in shell("app1", LIMITS)
     assert shell("db2", "sysctl -n net.ipv4.tcp_keepalive_time") == "600\n"
     assert versions("app2")[-1]["restored"] == first
     assert [unfinished(host) for host in HOSTS] == [[]] * len(HOSTS)
