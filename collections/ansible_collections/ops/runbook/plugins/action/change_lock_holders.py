@@ -78,9 +78,10 @@ def _alive(held: Mapping[str, Holder]) -> list[str]:
         if holder.is_gone:
             processes = leftovers(holder.run_id)
         if processes:
+            named = ", ".join(map(str, processes))
             problems.append(
-                f"{', '.join(hosts)}: the run still works on this controller, process {', '.join(map(str, processes))}: "
-                f"{holder}. Stop it first, or break its lock all the same: -e runbook_force=true"
+                f"{', '.join(hosts)}: the run still works on this controller, process {named}: {holder}. "
+                "Stop it first, or break its lock all the same: -e runbook_force=true"
             )
     return problems
 
