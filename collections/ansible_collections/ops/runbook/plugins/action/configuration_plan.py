@@ -132,6 +132,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             # What an interrupted change or a bad version has made sick is healed by going on, or back.
             healing = arguments["start_unhealthy"] or arguments["mode"] == "restore" or host.said.get("unfinished")
             plan[name]["gated"] = not healing
+            plan[name]["restarts"] = bool(host.said.get("restart"))
+            plan[name]["drained"] = bool(host.said.get("restart") or host.said.get("unfinished"))
         made = {
             PLAN: plan,
             "configuration_changes_queue": [name for batch in order for name in batch],
