@@ -73,6 +73,23 @@ def diffs(outcome: Outcome) -> dict[str, str]:
     return {row["host"]: row["diff"] for row in outcome.record["changes"] if CLEAN in row["task"]}
 
 
+#: An orphaned package whose own script refuses its removal.
+STUBBORN = """
+mkdir -p /root/stubborn/DEBIAN
+cat > /root/stubborn/DEBIAN/control <<CONTROL
+Package: stubborn
+Version: 1
+Architecture: all
+Maintainer: Lab <lab@example.com>
+Description: lab
+CONTROL
+printf '#!/bin/sh\\nexit 1\\n' > /root/stubborn/DEBIAN/prerm
+chmod 0755 /root/stubborn/DEBIAN/prerm
+dpkg-deb --build /root/stubborn /root/stubborn.deb >/dev/null
+dpkg --install /root/stubborn.deb >/dev/null
+apt-mark auto stubborn >/dev/null
+"""
+
 BAD = {
     "routine_maintenance_areas": (["logs", "kernels"], "names 'kernels'"),
     "routine_maintenance_temporary": ({"/tmp": "-1d", "/": "10d", "/var": "10d"}, "['/tmp'] is -1d"),
@@ -165,6 +182,28 @@ def test_second_run_changes_nothing(applied: Outcome, maintenance: Procedure) ->
     outcome = maintenance.run()
     assert (outcome.returncode, outcome.changes) == (0, ()), outcome.output
     assert rows(outcome, "Disk reclaimed") == []
+
+
+def test_failure_of_an_area_ends_the_run_before_anything_restarts(applied: Outcome, maintenance: Procedure) -> None:
+    """A package that refuses to go: what was cleaned before it stays so, and is reported."""
+    archive = "/var/cache/apt/archives/again.deb"
+    shell("app2", f"{STUBBORN}echo x > {archive}\n{replaced(EXPAT)}")
+    service = main_pid("app2")
+    outcome = maintenance.run()
+    assert (outcome.returncode, outcome.record["outcome"]) == (2, "failed"), outcome.output
+    assert "The cleaning stopped at orphans: /usr/bin/apt-get" in outcome.output
+    assert present("app2", archive, "/var/lib/dpkg/info/stubborn.list") == {
+        archive: False,
+        "/var/lib/dpkg/info/stubborn.list": True,
+    }
+    assert main_pid("app2") == service
+    assert locked() == []
+    assert outcome.bad["app2", "maintenance"] == "critical"
+    assert ["app2", "package cache", "1", "4 KiB"] in rows(outcome, "Disk reclaimed")
+    shell("app2", "rm /var/lib/dpkg/info/stubborn.prerm")
+    again = maintenance.run()
+    assert (again.returncode, again.record["outcome"]) == (0, "succeeded"), again.output
+    assert main_pid("app2") != service
 
 
 @contextmanager

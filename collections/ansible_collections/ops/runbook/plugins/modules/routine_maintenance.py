@@ -71,7 +71,11 @@ AREA_FILES = (maintenance_files, maintenance_packages, maintenance_postgresql)
 
 def listing(areas: dict[str, Any]) -> str:
     """What goes and what is done, a line each; the same in check mode and out of it."""
-    lines = [f"{name}: {item['subject']}" for name, told in areas.items() for item in told["items"]]
+    lines = [
+        f"{name}{' (failed, perhaps in part)' if told.get('failed') else ''}: {item['subject']}"
+        for name, told in areas.items()
+        for item in told["items"]
+    ]
     return "".join(f"- {line}\n" for line in lines)
 
 

@@ -98,7 +98,7 @@ def _reclaimed(hosts: Mapping[str, Done]) -> Iterator[Sequence[str]]:
     total = 0
     for host, done in hosts.items():
         for name, told in _areas(done).items():
-            if told["items"] and name not in _NO_DISK:
+            if told["items"] and name not in _NO_DISK and not told.get("failed"):
                 total += told["bytes"]
                 yield host, _TITLES.get(name, name), str(len(told["items"])), size(told["bytes"])
     if total:
@@ -119,7 +119,8 @@ def _items(hosts: Mapping[str, Done]) -> Iterator[Sequence[str]]:
         for name, told in _areas(done).items():
             for item in told["items"]:
                 given = NOTHING if name in _NO_DISK else size(item["size"])
-                yield host, _TITLES.get(name, name), item["subject"], given, item["why"]
+                why = "not done, or in part: it failed" if told.get("failed") else item["why"]
+                yield host, _TITLES.get(name, name), item["subject"], given, why
 
 
 def _renewed(hosts: Mapping[str, Done]) -> Iterator[Sequence[str]]:

@@ -95,7 +95,7 @@ def test_a_host_that_cannot_be_inspected_is_critical() -> None:
 
 
 ITEM = {"area": "logs", "subject": "/var/log/a.1", "size": 3 * MIB, "why": "last written 500 days ago"}
-CLEANED = {
+CLEANED: dict[str, Any] = {
     "areas": {"logs": {"items": [ITEM], "bytes": 3 * MIB, "notes": []}},
     "before": {"/": {"size": 100 * MIB, "used": 50 * MIB}, "/tmp": {"size": MIB, "used": 0}},
     "filesystems": {"/": {"size": 100 * MIB, "used": 47 * MIB}, "/tmp": {"size": MIB, "used": 0}},
@@ -141,6 +141,13 @@ def test_what_failed_is_a_finding() -> None:
         ["app1", "failed: systemctl restart api.service: failed"],
         ["app2", "not reached: the run ended before it"],
     ]
+
+
+def test_an_area_that_failed_reclaims_nothing() -> None:
+    cleaned = {**CLEANED, "areas": {"logs": {**CLEANED["areas"]["logs"], "failed": True}}}
+    told = rows({"app1": Done(host(), cleaned)})
+    assert told["Disk reclaimed"] == []
+    assert told["What was removed and done"][0][-1] == "not done, or in part: it failed"
 
 
 def test_nothing_to_do_is_said() -> None:
