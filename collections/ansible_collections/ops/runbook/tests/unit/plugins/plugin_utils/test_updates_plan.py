@@ -37,6 +37,11 @@ def test_standby_before_primary_and_primary_alone() -> None:
     assert batches(PLATFORM, [], 5) == [["proxy1"], ["app1"], ["app2", "db2"], ["db1"]]
 
 
+def test_nothing_is_changed_together_with_a_primary() -> None:
+    others = [Host(name, updates=UPDATES) for name in ("cache1", "web1")]
+    assert batches([*others, PLATFORM[3]], [], 5) == [["cache1"], ["web1"], ["db1"]]
+
+
 def test_canary_is_first_and_alone() -> None:
     assert batches(PLATFORM, ["app2"], 5)[0] == ["app2"]
     assert batches(PLATFORM, ["app2", "proxy1"], 5)[:2] == [["proxy1"], ["app2"]]
