@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,18 +109,24 @@ class Comparison:
 
     not_applied: tuple[Change, ...]
     not_predicted: tuple[Change, ...]
+    #: Changes whose predicted difference is not the one that was made: (change, predicted, made).
+    otherwise: tuple[tuple[Change, str, str], ...] = ()
 
     def __bool__(self) -> bool:
-        return not self.not_applied and not self.not_predicted
+        return not (self.not_applied or self.not_predicted or self.otherwise)
 
     def __repr__(self) -> str:
         rows = [f"predicted, not applied: {change}" for change in self.not_applied]
         rows += [f"applied, not predicted: {change}" for change in self.not_predicted]
+        rows += [f"{change}: predicted\n{old}\nmade\n{new}" for change, old, new in self.otherwise]
         return "\n".join(rows) or "as predicted"
 
 
 def same_changes(check: Outcome, apply: Outcome) -> Comparison:
-    """Compare the changes of a check run with those of the run that followed. Raises ValueError for other runs."""
+    """Compare the changes of a check run with those of the run that followed, and the differences that it predicted.
+
+    Raises ValueError for other runs.
+    """
     for outcome, expected in ((check, True), (apply, False)):
         where: Mapping[str, Any] = outcome.record["where"]
         if bool(where.get("check")) is not expected or outcome.record["outcome"] != "succeeded":
@@ -129,7 +135,30 @@ def same_changes(check: Outcome, apply: Outcome) -> Comparison:
     if not apply.changes:
         raise ValueError("the run changed nothing: there is nothing to compare")
     predicted, applied = (Counter(change.essence for change in outcome.changes) for outcome in (check, apply))
-    return Comparison(tuple((predicted - applied).elements()), tuple((applied - predicted).elements()))
+    return Comparison(
+        tuple((predicted - applied).elements()),
+        tuple((applied - predicted).elements()),
+        tuple(_otherwise(_differences(check.record), _differences(apply.record))),
+    )
+
+
+def _differences(record: Mapping[str, Any]) -> dict[Change, list[str]]:
+    """The differences of each change, without their headings: those name temporary files."""
+    found: dict[Change, list[str]] = {}
+    for change, row in zip(_changes(record), record["changes"], strict=True):
+        lines = [line for line in row.get("diff", "").splitlines() if not line.startswith(("--- ", "+++ "))]
+        found.setdefault(change.essence, []).append("\n".join(lines))
+    return found
+
+
+def _otherwise(
+    predicted: Mapping[Change, list[str]], made: Mapping[Change, list[str]]
+) -> Iterator[tuple[Change, str, str]]:
+    """Changes that were predicted with a difference, and made with another one. Both runs have to be asked for it."""
+    for change in predicted.keys() & made.keys():
+        for old, new in zip(sorted(predicted[change]), sorted(made[change]), strict=False):
+            if old and new and old != new:
+                yield change, old, new
 
 
 @dataclass(frozen=True)

@@ -89,11 +89,14 @@ def test_check_mode_that_tells_the_truth(tmp_path: Path, folder: Path) -> None:
 
 def test_check_mode_that_lies(tmp_path: Path, folder: Path) -> None:
     lying = procedure(tmp_path, "lying")
-    check = lying.run(*options(folder, "--check", "--limit", "app1"))
-    comparison = same_changes(check, lying.run(*options(folder, "--limit", "app1")))
+    check = lying.run(*options(folder, "--check", "--diff", "--limit", "app1"))
+    comparison = same_changes(check, lying.run(*options(folder, "--diff", "--limit", "app1")))
     assert not comparison
     assert [change.subject for change in comparison.not_applied] == [f"{folder}/announced"]
     assert [change.subject for change in comparison.not_predicted] == [f"{folder}/written"]
+    ((change, predicted, made),) = comparison.otherwise
+    assert change.subject == f"{folder}/other"
+    assert ("+announced" in predicted, "+written" in made) == (True, True)
     assert "predicted, not applied: Change(host='app1'" in repr(comparison)
 
 
