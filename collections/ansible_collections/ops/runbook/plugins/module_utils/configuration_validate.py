@@ -163,7 +163,7 @@ def _whole(*argv: str) -> Validator:
             return []
         # The program names the file that it stumbled over; it need not be the one that was changed.
         blamed = [step for step in judged if step["subject"] in done.said or step["real"] in done.said] or judged
-        return [(blamed[0]["variable"], done.said)]
+        return [(blamed[0]["variable"], _plain_log(done.said))]
 
     return run
 
@@ -210,7 +210,8 @@ def _postgresql(_options: dict[str, Any], judged: list[Step]) -> Errors:
 
 def _plain_log(text: str) -> str:
     """The messages without time stamp and process number."""
-    return re.sub(r"(?m)^\S+ \S+ \S+ \[\d+\] ", "", text)
+    text = re.sub(r"(?m)^\d{4}/\d\d/\d\d \S+ (\[\w+\]) \d+#\d+: ", r"\1 ", text)  # nginx
+    return re.sub(r"(?m)^\S+ \S+ \S+ \[\d+\] ", "", text)  # PostgreSQL
 
 
 def _access_rules(program: str, folder: str, rules: list[Step]) -> Errors:

@@ -12,7 +12,9 @@ REMEDY = "maintenance/configuration-changes"
 CONTROLS = ("A.8.9", "A.8.32", "CC7.1", "CC8.1")
 TYPE = "configuration"
 #: How many versions of a host the report lists.
-MOST_VERSIONS = 10
+MOST_VERSIONS = 5
+#: How many of the things that a version changed it names.
+MOST_SUBJECTS = 2
 _KINDS = {"file": "file", "sysctl": "kernel setting", "service": "service"}
 
 Plan = Mapping[str, Mapping[str, Any]]
@@ -194,12 +196,17 @@ def _change_rows(host: str, said: Mapping[str, Any], done: Mapping[str, Any], *,
             yield [host, unit, verb, "in use" if state == "changed" else state]
 
 
+def _few(subjects: list[str]) -> str:
+    more = len(subjects) - MOST_SUBJECTS
+    return ", ".join(subjects[:MOST_SUBJECTS]) + (f" and {more} more" if more > 0 else "")
+
+
 def _versions(plan: Plan) -> Table:
     rows = [
-        [host, item["id"], item["time"], item["state"].replace("_", " "), item["ticket"], ", ".join(item["subjects"])]
+        [host, item["id"], item["state"].replace("_", " "), item["ticket"], _few(item["subjects"])]
         for host, about in plan.items()
         for item in reversed(about["said"].get("versions", [])[-MOST_VERSIONS:])
     ]
     note = "configuration_changes_restore.yml brings a host back to what it was right after a version."
-    columns = ["Host", "Version", "Time", "State", "Ticket", "Changed"]
+    columns = ["Host", "Version", "State", "Ticket", "Changed"]
     return {"title": "Recorded versions", "columns": columns, "rows": rows, "note": note}

@@ -78,7 +78,7 @@ def test_left_over_unfinished_and_pending_are_warnings() -> None:
     )
     findings, tables = drift({"db1": said})
     assert [finding.status for finding in findings] == ["warning"] * 3
-    assert tables[0]["rows"] == [["db1", "v1", "t", "rolled back", "CHG-1", "/etc/old"]]
+    assert tables[0]["rows"] == [["db1", "v1", "rolled back", "CHG-1", "/etc/old"]]
 
 
 def test_a_change_says_how_far_each_host_came() -> None:
