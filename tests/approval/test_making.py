@@ -165,8 +165,7 @@ class TestContent:
         assert checkout.planned["changes"][0]["diff"][3:] == [f"+{line}" for line in lines]
         assert len(made.record["changes"][0]["diff"]) < 5_000
 
-    def test_it_is_the_same_wherever_the_checkout_lies(self, checkout: Checkout) -> None:
-        """And in one place it names the playbook, the commit, the limit and the reasons."""
+    def test_it_names_playbook_commit_limit_reasons_and_requester(self, checkout: Checkout) -> None:
         made = checkout.make("--limit", "app1", "--tags", "all", runbook_ticket="CHG-7")
         assert made.code == 0, made.output
         planned = checkout.planned
