@@ -30,10 +30,10 @@ def arrange() -> None:
 
 
 def versions(host: str) -> dict[str, str]:
-    """The packages that the running service has imported from: those of the release in which it works."""
+    """The packages of the release that answers."""
     script = """
-    cd "/proc/$(systemctl show evidence-api --property=MainPID --value)/cwd"
-    venv/bin/python -m pip list --format json"""
+    ask="import json, urllib.request as u; print(json.load(u.urlopen('http://localhost:8000/healthz'))['release'])"
+    "/opt/evidence-api/releases/$(python3 -c "$ask")/venv/bin/python" -m pip list --format json"""
     return {entry["name"].lower(): entry["version"] for entry in json.loads(shell(host, script))}
 
 
