@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Dict, List, Optional
 
@@ -162,18 +163,22 @@ def inspect(root_path: str, python: str) -> Dict[str, Any]:
 
 
 def in_use(root: Path) -> List[str]:
-    """Releases that a process has as its working directory, or runs a program of."""
-    found = set()
+    """Releases that a process has as its working directory, runs a program of, or was started with a path of."""
     base = (root / "releases").resolve()
-    for process in Path("/proc").glob("[0-9]*"):
-        for link in ("cwd", "exe"):
-            try:
-                target = (process / link).readlink()
-            except OSError:
-                continue  # it has ended, or is a kernel thread
-            if base in target.parents:
-                found.add(target.relative_to(base).parts[0])
-    return sorted(found)
+    named = [target for process in Path("/proc").glob("[0-9]*") for target in _paths(process)]
+    return sorted({target.relative_to(base).parts[0] for target in named if base in target.parents})
+
+
+def _paths(process: Path) -> List[Path]:
+    """What a process works in, runs, and was called with, as far as it may be seen."""
+    found = []
+    for link in ("cwd", "exe"):
+        with suppress(OSError):  # it has ended, is a kernel thread, or hides this
+            found.append((process / link).readlink())
+    with suppress(OSError):
+        words = (process / "cmdline").read_bytes().split(b"\0")
+        found += [Path(os.fsdecode(word)) for word in words if word.startswith(b"/")]
+    return found
 
 
 def superfluous(root: Path, keep: int, current: str, previous: str) -> List[str]:

@@ -64,6 +64,15 @@ def test_release_that_a_process_works_in_stays(root: Path) -> None:
         process.wait()
 
 
+def test_release_that_a_process_was_called_with_stays(root: Path) -> None:
+    process = subprocess.Popen(["tail", "-f", str(root / "releases/first/app.py")], stdout=subprocess.DEVNULL, cwd="/")
+    try:
+        assert store.superfluous(root, 0, "fourth", "third") == ["second"]
+    finally:
+        process.kill()
+        process.wait()
+
+
 def test_half_releases_go_first(root: Path) -> None:
     store.begin(root, "half")
     assert store.superfluous(root, 9, "fourth", "third") == ["half"]
