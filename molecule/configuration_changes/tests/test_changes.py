@@ -109,6 +109,18 @@ def test_check_mode_predicts_exactly_and_nothing_shows_the_secret(change: Proced
     assert [str(path) for path in kept if PLANTED.encode() in path.read_bytes()] == []
 
 
+def test_success_of_a_restart_where_a_parameter_needs_one(change: Procedure) -> None:
+    """Only where the entry allows it; the standby first, as the page says."""
+    started = "select pg_postmaster_start_time()"
+    before = shell("db2", f"runuser -u postgres -- psql -XAtqc '{started}'")
+    lines = "log_lock_waits = off\nmax_wal_senders = 14"
+    outcome = change.run("--limit", "db2", *given(keepalive=700, notice="x", postgresql_lines=lines, may_restart=True))
+    assert outcome.returncode == 0, outcome.output
+    assert setting("db2", "max_wal_senders") == "14"
+    assert shell("db2", f"runuser -u postgres -- psql -XAtqc '{started}'") != before
+    assert not [row for row in outcome.bad if row[1].startswith("restart of")]
+
+
 def test_restore_goes_back_to_any_version(restore: Procedure) -> None:
     """To the version of converge, by its id; the restore is itself a version, which can be undone."""
     first = versions("proxy1")[0]["id"]

@@ -103,7 +103,8 @@ def validate(steps: list[Step], contents: dict[str, Optional[bytes]]) -> Errors:
     if "failure" in said:
         first = next(step for step in files if step["validate"])
         return [(first["variable"], f"cannot be checked on this host: {said['failure']}")]
-    return [(variable, text) for variable, text in said["errors"]]
+    errors: Errors = said["errors"]
+    return errors
 
 
 def _answer(child: int, reading: int) -> dict[str, Any]:
