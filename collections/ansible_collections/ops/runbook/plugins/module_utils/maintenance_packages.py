@@ -108,7 +108,7 @@ class Orphans(Area):
         """Remove exactly these."""
         names = [item.subject.split()[0] for item in items]
         run(
-            [APT, "-y", "-q", "-o", f"DPkg::Lock::Timeout={LOCK_TIMEOUT}", "remove", *names],
+            [APT, "-y", "-q", "-o", "Dpkg::Use-Pty=0", "-o", f"DPkg::Lock::Timeout={LOCK_TIMEOUT}", "remove", *names],
             # Nothing is restarted behind the operator's back: restarts have an area of their own.
             env={"DEBIAN_FRONTEND": "noninteractive", "NEEDRESTART_SUSPEND": "1"},
         )
