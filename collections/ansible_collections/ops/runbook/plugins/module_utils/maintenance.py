@@ -100,7 +100,7 @@ def run(argv: list[str], stdin: str = "", env: Optional[dict[str, str]] = None) 
         raise MaintenanceError(f"{' '.join(argv[:3])} did not end within {COMMAND_TIMEOUT:g} s") from error
     if done.returncode:
         said = (done.stderr.strip() or done.stdout.strip() or "no message").splitlines()
-        raise MaintenanceError(f"{' '.join(argv[:3])} ended with {done.returncode}: {' / '.join(said[-5:])}")
+        raise MaintenanceError(f"{' '.join(argv[:3])} ended with {done.returncode}: {' / '.join(said[-8:])}")
     return done.stdout
 
 
