@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.ops.runbook.plugins.action.maintenance_plan import ActionModule, _Host
 
 PROJECT = Path(__file__).resolve().parents[8]
 PLAYBOOK = """
@@ -89,3 +90,82 @@ def test_a_wrong_option_of_one_host_names_it(folder: Path) -> None:
 )
 def test_wrong_options_are_refused(folder: Path, variables: dict[str, Any], message: str) -> None:
     assert message in refusal(folder, **variables)
+
+
+# Who is cleaned, restarted and locked, from what hosts answer
+
+
+class Plain:
+    """A templar of values without templates."""
+
+    def copy_with_new_env(self, **_more: Any) -> Plain:
+        return self
+
+    def template(self, value: Any) -> Any:
+        return value
+
+
+def host(
+    name: str, rank: int = 10, *, standby: bool | None = None, proxies: tuple[str, ...] = (), **seen: Any
+) -> _Host:
+    made = _Host(name, {"traffic_proxies": list(proxies)}, Plain())
+    made.rank = rank
+    server = {} if standby is None else {"standby": standby, "busy": ""}
+    areas = {"logs": {"items": seen.pop("items", [])}, "postgresql": {"items": [], "seen": server}}
+    made.seen = {"areas": areas, "lock": {}, "stale": {}, "reboot": False, **seen}
+    return made
+
+
+def registered(monkeypatch: pytest.MonkeyPatch, *hosts: _Host) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    action = ActionModule.__new__(ActionModule)
+    monkeypatch.setattr(action, "register_host_variables", lambda values, _layer: kept.update(values), raising=False)
+    action._register(list(hosts))
+    return kept
+
+
+def test_hosts_are_renewed_by_rank_and_the_standby_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = registered(
+        monkeypatch,
+        host("proxy1", 30, stale={"nginx.service": []}),
+        host("db1", 20, standby=False, reboot=True),
+        host("db2", 20, standby=True, reboot=True),
+        host("app1", stale={"api.service": []}, proxies=("proxy1",)),
+        host("app2", items=[{"subject": "x"}], proxies=("proxy1",)),
+        host("app3"),
+    )
+    assert kept["__routine_maintenance_renewed_hosts"] == ["app1", "db2", "db1", "proxy1"]
+    assert kept["__routine_maintenance_cleaned_hosts"] == ["app2"]
+    assert kept["__routine_maintenance_locked_hosts"] == ["app2", "app1", "db2", "db1", "proxy1"]
+
+
+def test_a_reboot_renews_the_services(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = registered(monkeypatch, host("app1", stale={"api.service": []}, reboot=True))
+    planned = kept["__routine_maintenance_plan"]["app1"]
+    assert (planned["reboots"], planned["restarts"], planned["interrupts"]) == (True, [], True)
+
+
+def test_a_host_that_a_dead_run_held_gets_its_traffic_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RUNBOOK_RUN_ID", "mine")
+    dead = {"procedure": "maintenance/routine_maintenance", "run_id": "dead"}
+    kept = registered(
+        monkeypatch,
+        host("app1", proxies=("proxy1",), lock=dead),
+        host("app2", proxies=("proxy1",), lock={**dead, "run_id": "mine"}),
+        host("app3", proxies=("proxy1",), lock={**dead, "procedure": "maintenance/security_updates"}),
+        host("db1", lock=dead),
+    )
+    assert kept["__routine_maintenance_renewed_hosts"] == ["app1"]
+    assert kept["__routine_maintenance_plan"]["app1"]["interrupts"] is False
+    # The lock of a host that has nothing more to do is freed, too.
+    assert kept["__routine_maintenance_locked_hosts"] == ["app1", "proxy1", "db1"]
+
+
+def test_a_busy_database_refuses_only_what_concerns_it() -> None:
+    busy = {"standby": False, "busy": "a standby is 11 MiB behind"}
+    areas = {"logs": {"items": [{"subject": "x"}]}, "postgresql": {"items": [], "seen": busy}}
+    assert host("db1", areas=areas).refusal() == ""
+    assert host("db2", standby=True, reboot=True).refusal() == ""
+    assert "a standby is 11 MiB behind" in host("db1", areas=areas, reboot=True).refusal()
+    due = {**areas, "postgresql": {"items": [{"subject": "evidence: VACUUM t"}], "seen": busy}}
+    assert "to be left alone" in host("db1", areas=due).refusal()
