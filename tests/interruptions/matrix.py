@@ -119,12 +119,13 @@ def judge(case: Case, procedure: Procedure, killed: Outcome) -> None:
     again = procedure.run(*case.options)
     assert again.record.get("outcome") == case.outcome, f"{last}:\n{again.output[-6000:]}"
     assert procedure.record(killed.record["run_id"])["outcome"] == "interrupted", last
-    assert left_behind(case) == [], last
+    left = left_behind(case)
+    assert not left, f"{last}: {'; '.join(left)}"
     case.assert_converged()
     if case.outcome == "succeeded":
         check = procedure.run(*case.options, *CHECK)
         assert check.record["outcome"] == "succeeded", f"{last}:\n{check.output[-4000:]}"
-        assert check.changes == (), f"{last}, and the next run left work to do"
+        assert check.changes == (), f"{last}, and the next run left work to do: {check.changes}"
 
 
 def left_behind(case: Case) -> list[str]:
