@@ -107,6 +107,18 @@ def test_refused_without_a_way_back(platform: Platform, pending: str) -> None:
     assert_refused(platform, outcome, "app2", "way back for lab-agent 1.0")
 
 
+def test_a_sick_host_is_not_touched(platform: Platform, pending: str) -> None:
+    shell("app1", "systemctl stop evidence-api")
+    outcome = platform.run()
+    shell("app1", "systemctl start evidence-api")
+    assert outcome.returncode != 0
+    assert outcome.record["outcome"] == "failed", outcome.output
+    assert "app1 was not touched" in outcome.output
+    assert outcome.changes == ()
+    assert outcome.bad == {(host, "updates"): "warning" for host in HOSTS}
+    assert [platform.version(host) for host in HOSTS] == ["1.0 installed active"] * 2
+
+
 def test_held_and_excluded_packages_stay(platform: Platform, pending: str) -> None:
     shell("app2", "apt-mark -qq hold lab-agent")
     outcome = platform.run("-e", '{"security_updates_exclude": ["lab-a*"]}')
