@@ -10,8 +10,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 
-# One lab after the other: while one is taken down, connections to another have been refused for a moment.
-pytestmark = pytest.mark.xdist_group("lab")
+# One after the other, beside the tests that share a lab: more labs at work than processors would only be slow.
+pytestmark = pytest.mark.xdist_group("scenarios")
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS)
