@@ -16,9 +16,12 @@ _ENABLED = ("enabled", "enabled-runtime", "alias", "indirect", "generated")
 #: Seconds after which a reload has to be in effect.
 _RELOAD_TIMEOUT = 10.0
 _POSTGRESQL = re.compile(r"postgresql@(\d+)-(.+)\.service$")
+#: What waits for a restart, as a value that is new or one that is gone from the file, is no error.
 _FILE_ERRORS = """
+set lc_messages to 'C';
 select coalesce(sourcefile || ':' || sourceline || ': ', '') || coalesce(name || ': ', '') || error
   from pg_file_settings where error is not null and error <> 'setting could not be applied'
+   and error not like '%cannot be changed without restarting the server'
 union all select 'pg_hba.conf:' || line_number || ': ' || error from pg_hba_file_rules where error is not null
 """
 
