@@ -57,7 +57,7 @@ def watched_processes(host: str) -> Iterator[list[str]]:
     done = threading.Event()
 
     def watch() -> None:
-        while not done.is_set():
+        while not done.wait(0.3):
             seen.append(
                 shell(host, "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' || true")
             )
