@@ -30,6 +30,7 @@ SELECT json_build_object(
 def databases() -> list[dict[str, Any]]:
     """The state of every server of this host that runs; none where there is no PostgreSQL."""
     try:
+        # pylint: disable-next=ansible-bad-function
         listing = subprocess.run(["pg_lsclusters", "--no-header"], capture_output=True, text=True, check=False).stdout
     except FileNotFoundError:
         return []
@@ -39,6 +40,7 @@ def databases() -> list[dict[str, Any]]:
 def _state(fields: list[str]) -> dict[str, Any]:
     version, cluster, port, _status, owner = fields[:5]
     psql = ["psql", "--no-psqlrc", "-qAt", f"--port={port}", "--dbname=postgres", "--command", _QUERY]
+    # pylint: disable-next=ansible-bad-function
     done = subprocess.run(
         ["runuser", "-u", owner, "--", *psql], cwd="/", capture_output=True, text=True, timeout=20, check=False
     )

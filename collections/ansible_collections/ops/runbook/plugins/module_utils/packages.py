@@ -43,6 +43,7 @@ class PackageError(Exception):
 def call(command: Sequence[str], timeout: float = 600.0, **more: str) -> subprocess.CompletedProcess[str]:
     """Run a program; its output as text."""
     environment = {**os.environ, **ENVIRONMENT, **more}
+    # pylint: disable-next=ansible-bad-function
     return subprocess.run(
         list(command),
         env=environment,

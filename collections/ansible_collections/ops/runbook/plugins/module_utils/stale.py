@@ -108,6 +108,7 @@ def show_units(units: Iterable[str], *properties: str) -> dict[str, dict[str, st
     if not names:
         return {}
     command = ["systemctl", "show", "--property", ",".join(properties), "--", *names]
+    # pylint: disable-next=ansible-bad-function
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     blocks = out.strip("\n").split("\n\n")
     return {

@@ -164,7 +164,7 @@ def test_symlink_is_not_followed(tmp_path: Path) -> None:
 def acquired_after(path: Path, preparation: str) -> dict[str, Any]:
     """The answer of a program that is prepared before it decides."""
     sent = program({"action": "acquire", "path": str(path), **job("a")}).decode()
-    source, _, call = sent.rpartition("\nmain(")
+    source, _unused, call = sent.rpartition("\nmain(")
     text = f"{source}\n{preparation}\nmain({call}"
     done = subprocess.run([sys.executable, "-"], input=text, capture_output=True, text=True, check=True)
     return dict(parse(done.stdout) or {})

@@ -200,12 +200,13 @@ def test_of_two_runs_that_meet_exactly_one_goes_on(tmp_path: Path, names: tuple[
         hosts.folder.mkdir()
         found: dict[str, Acquired] = {}
 
-        def run(run_id: str, wanted: str, hosts: Hosts = hosts, found: dict[str, Acquired] = found) -> None:
+        def run(run_id: str, wanted: str, hosts: Hosts, found: dict[str, Acquired]) -> None:
             hurry = Waits(lambda seconds: time.sleep(seconds / 10), lambda: time.monotonic() * 10)
             found[run_id] = Locks(hosts.exchange, holder(run_id), 60, hurry).acquire(wanted.split())
 
         threads = [
-            threading.Thread(target=run, args=(run_id, wanted)) for run_id, wanted in zip("ab", names, strict=True)
+            threading.Thread(target=run, args=(run_id, wanted, hosts, found))
+            for run_id, wanted in zip("ab", names, strict=True)
         ]
         for thread in threads:
             thread.start()
