@@ -174,10 +174,13 @@ def _wrong_options(arguments: Mapping[str, Any], names: list[str]) -> list[str]:
 
 
 def _inventory_folders(layers: Layers) -> Iterator[Path]:
-    """Where templates and files are: beside each inventory, the last one first, because it has the last word."""
+    """Where templates and files are: in each inventory's group_vars, the last one first, because it has the last word.
+
+    Anywhere else in its folder, Ansible would read them as inventories.
+    """
     for source in reversed(layers.sources()):
         path = Path(source)
-        folder = path if path.is_dir() else path.parent
+        folder = (path if path.is_dir() else path.parent) / "group_vars"
         if folder.is_dir():
             yield folder.resolve()
 

@@ -97,7 +97,7 @@ class HostConfiguration:
         return self._render(entry, path)
 
     def _find(self, kind: str, name: str) -> Path | None:
-        """The file, beside one of the inventories: in its folder for templates or files, or in itself."""
+        """The file, in group_vars of one of the inventories: in its folder for templates or files, or in itself."""
         below = "templates" if kind == "template" else "files"
         places = (
             [Path(name)] if Path(name).is_absolute() else [f / b / name for f in self._folders for b in (below, ".")]
