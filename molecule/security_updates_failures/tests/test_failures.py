@@ -103,7 +103,7 @@ def test_refused_without_a_way_back(platform: Platform, pending: str) -> None:
     shell("app2", "mv /var/lib/ops-runbook/updates /root; apt-get clean")
     outcome = platform.run(limit="app2")
     shell("db2", "mv /root/lab-agent_1.0_all.deb /srv/repository; lab-repository 1.99")
-    shell("app2", "mv /root/updates /var/lib/ops-runbook")
+    shell("app2", "rm -rf /var/lib/ops-runbook/updates; mv /root/updates /var/lib/ops-runbook")
     assert_refused(platform, outcome, "app2", "way back for lab-agent 1.0")
 
 
