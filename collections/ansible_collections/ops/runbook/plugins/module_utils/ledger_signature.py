@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import subprocess
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from ansible_collections.ops.runbook.plugins.module_utils.ledger import Sign
@@ -30,7 +31,7 @@ def signer(key: Path) -> Sign:
     """A function that signs with the key: a private key without passphrase, or a public key whose agent is running."""
 
     def sign(entries: int, head: str) -> str:
-        result = _ssh_keygen(["-q", "-Y", "sign", "-n", NAMESPACE, "-f", str(key)], statement(entries, head))
+        result = ssh_keygen(["-q", "-Y", "sign", "-n", NAMESPACE, "-f", str(key)], statement(entries, head))
         text = result.stdout.decode("ascii", "replace")
         if result.returncode or _BEGIN not in text:
             reason = result.stderr.decode("utf-8", "replace").strip()
@@ -55,10 +56,10 @@ def signed_by(entries: int, head: str, signature: str, allowed_signers: Path) ->
         path = Path(directory) / "signature"
         path.write_text("\n".join([_BEGIN, *lines, _END, ""]), encoding="ascii")
         files = ["-f", str(allowed_signers), "-s", str(path)]
-        found = _ssh_keygen(["-Y", "find-principals", *files], b"")
+        found = ssh_keygen(["-Y", "find-principals", *files], b"")
         reason = found.stderr.decode("utf-8", "replace").strip()
         for principal in found.stdout.decode("utf-8", "replace").splitlines():
-            result = _ssh_keygen(
+            result = ssh_keygen(
                 ["-q", "-Y", "verify", "-n", NAMESPACE, "-I", principal, *files], statement(entries, head)
             )
             if result.returncode == 0:
@@ -67,7 +68,8 @@ def signed_by(entries: int, head: str, signature: str, allowed_signers: Path) ->
     raise BadSignatureError(f"nobody in {allowed_signers} signed this checkpoint ({reason or 'the key is not listed'})")
 
 
-def _ssh_keygen(arguments: list[str], message: bytes) -> subprocess.CompletedProcess[bytes]:
+def ssh_keygen(arguments: Sequence[str], message: bytes) -> subprocess.CompletedProcess[bytes]:
+    """Run ssh-keygen with the message as its input. LedgerError where it cannot be run."""
     try:
         # The callback signs too, on the controller, where there is no module whose run_command could be called.
         return subprocess.run(  # pylint: disable=ansible-bad-function

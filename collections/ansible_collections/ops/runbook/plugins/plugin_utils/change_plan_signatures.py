@@ -6,7 +6,6 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-import os
 import re
 import shlex
 import subprocess
@@ -14,12 +13,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import LedgerError
+from ansible_collections.ops.runbook.plugins.module_utils.ledger_signature import ssh_keygen
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_plan import NAMESPACE, PlanError
 
 _ARMOUR = re.compile(r"-----BEGIN SSH SIGNATURE-----(.*)-----END SSH SIGNATURE-----", re.DOTALL)
 _MAGIC = b"SSHSIG"
 _VERSION_BYTES = 4
-_TIMEOUT_SECONDS = 15
 #: Principals of allowed_signers that stand for many people name none.
 _PATTERN = set("*?!")
 
@@ -202,14 +202,6 @@ def _said(result: subprocess.CompletedProcess[bytes]) -> str:
 
 def _ssh_keygen(arguments: Sequence[str], message: bytes) -> subprocess.CompletedProcess[bytes]:
     try:
-        return subprocess.run(
-            ["ssh-keygen", *arguments],
-            input=message,
-            capture_output=True,
-            check=False,
-            timeout=_TIMEOUT_SECONDS,
-            start_new_session=True,
-            env={**os.environ, "SSH_ASKPASS_REQUIRE": "never", "LC_ALL": "C"},
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise PlanError(f"ssh-keygen cannot be run: {error}") from error
+        return ssh_keygen(arguments, message)
+    except LedgerError as error:
+        raise PlanError(str(error)) from error
