@@ -72,12 +72,21 @@ def scrape() -> Response:
 
 @routes.post("/evidence")
 def submit() -> tuple[Response, int]:
-    """Take a document in."""
+    """Take a document in, unless the service is read-only."""
     sender = submitter()
+    if reason := settings().reason_to_refuse():
+        return retry_later(reason)
     if not request.is_json:
         raise UnsupportedMediaType("send a JSON object with name and content")
     name, content = documents.read(request.get_json())
     return jsonify(store().add(name, content, sender)), 201
+
+
+def retry_later(reason: str) -> tuple[Response, int]:
+    """503 with the reason, and when to try again. The proxy asks no other server: this one has already answered."""
+    answer = jsonify(error=f"read-only: {reason}")
+    answer.headers["Retry-After"] = "5"
+    return answer, 503
 
 
 @routes.get("/evidence")

@@ -15,6 +15,15 @@ class Settings:
     database: str
     tokens: dict[str, str]
     release: str
+    #: While this file exists nothing is taken in; what stands in it is told to whoever sends something.
+    read_only: Path = Path("/etc/evidence-api/read-only")
+
+    def reason_to_refuse(self) -> str:
+        """Why nothing is taken in now; empty where it is."""
+        try:
+            return self.read_only.read_text(encoding="utf-8").strip() or "maintenance"
+        except FileNotFoundError:
+            return ""
 
     @classmethod
     def from_environment(cls) -> Settings:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from werkzeug.exceptions import NotFound
 
@@ -39,15 +40,30 @@ class Store:
         self.database = database
 
     def connect(self) -> psycopg.Connection[DictRow]:
-        """A new connection to whichever server accepts writes."""
-        return psycopg.connect(self.database, row_factory=dict_row)
+        """A new connection to whichever server accepts writes; that one is asked first from then on.
 
-    def patiently(self, work: Callable[[psycopg.Connection[DictRow]], Answer]) -> Answer:
+        So a server that is switched off, and does not even refuse, costs its time-out once and not with every request.
+        """
+        connection = psycopg.connect(self.database, row_factory=dict_row)
+        hosts = str(conninfo_to_dict(self.database)["host"]).split(",")
+        if connection.info.host != hosts[0]:
+            hosts.sort(key=lambda host: host != connection.info.host)
+            self.database = make_conninfo(self.database, host=",".join(hosts))
+        return connection
+
+    def connect_to_read(self) -> psycopg.Connection[DictRow]:
+        """A new connection to the server that accepts writes or, while there is none, to any that answers."""
+        try:
+            return self.connect()
+        except psycopg.OperationalError:
+            return psycopg.connect(make_conninfo(self.database, target_session_attrs="any"), row_factory=dict_row)
+
+    def patiently(self, work: Callable[[psycopg.Connection[DictRow]], Answer], *, reads: bool = False) -> Answer:
         """Do the work in one transaction; again where the server went away, so it has to bear being done twice."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
-                with self.connect() as connection:
+                with self.connect_to_read() if reads else self.connect() as connection:
                     return work(connection)
             except psycopg.OperationalError:
                 if time.monotonic() > deadline:
@@ -86,12 +102,13 @@ class Store:
     def newest(self, limit: int) -> list[dict[str, Any]]:
         """The newest documents, without their content."""
         query = "SELECT id, name, sha256, submitter, received_at FROM evidence ORDER BY received_at DESC LIMIT %s"
-        return [plain(row) for row in self.patiently(lambda connection: connection.execute(query, [limit]).fetchall())]
+        rows = self.patiently(lambda connection: connection.execute(query, [limit]).fetchall(), reads=True)
+        return [plain(row) for row in rows]
 
     def get(self, identity: str) -> dict[str, Any]:
         """One document."""
         query = "SELECT id, name, content, sha256, submitter, received_at FROM evidence WHERE id = %s"
-        return plain(self.patiently(lambda connection: connection.execute(query, [identity]).fetchone()))
+        return plain(self.patiently(lambda connection: connection.execute(query, [identity]).fetchone(), reads=True))
 
 
 def plain(row: DictRow | None) -> dict[str, Any]:
