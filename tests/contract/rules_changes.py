@@ -1,4 +1,4 @@
-"""Rules about procedures that change hosts: they are guarded, and tested in the same six ways."""
+"""Rules about procedures that change hosts: guarded, approved as their page says, and tested in the same six ways."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Any
 from tests.contract.project import IMPORTS, Project, Rule, walk
 
 GUARD = "change_guard"
+#: How many people have to approve: a demand of the playbook, above which only the inventory can go.
+APPROVALS = "change_guard_approvals"
 #: What each of them calls, in the order of a run.
 GUARDED = ("preflight", "acquire", "batch", "release")
 #: Entry points of roles that change hosts.
@@ -46,7 +48,7 @@ def steps(project: Project, path: Path, seen: frozenset[Path] = frozenset()) -> 
         for module in IMPORTS:
             if module in mapping:
                 call = mapping[module]
-                role, entry = call["name"], Path(call.get("tasks_from", "main")).stem
+                role, entry = call["name"], _entry(call)
                 yield role, entry
                 yield from steps(project, Path("roles", role, "tasks", f"{entry}.yml"), seen)
 
@@ -118,4 +120,32 @@ def _words(nodes: list[ast.AST]) -> set[str]:
     return names | {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
 
 
-RULES: tuple[Rule, ...] = (change_is_guarded, change_is_tested)
+def approval_is_demanded(project: Project) -> Iterator[str]:
+    """A page that asks for a second person has a playbook that demands one, and no other page has."""
+    for page in project.catalogue.procedures:
+        playbook = Path(page.playbook)
+        if playbook not in project.tracked:
+            continue
+        demanded = max(_demands(project, playbook), default=0)
+        if page.approval == "four-eyes" and demanded < 1:
+            yield f"{playbook}: {APPROVALS} is not set where {GUARD} preflight is called; the page says four-eyes"
+        if page.approval == "none" and demanded:
+            yield f"{playbook}: sets {APPROVALS} to {demanded}; the page says that no approval is needed"
+
+
+def _demands(project: Project, playbook: Path) -> Iterator[int]:
+    """How many people have to approve, in each play that asks the guard."""
+    for play in project.yaml(playbook):
+        if any(call.get("name") == GUARD and _entry(call) == "preflight" for call in _role_calls(play)):
+            yield from (mapping["vars"].get(APPROVALS, 0) for mapping in walk(play) if mapping.get("vars"))
+
+
+def _role_calls(play: Any) -> Iterator[dict[str, Any]]:
+    return (mapping[module] for mapping in walk(play) for module in IMPORTS if module in mapping)
+
+
+def _entry(call: dict[str, Any]) -> str:
+    return Path(call.get("tasks_from", "main")).stem
+
+
+RULES: tuple[Rule, ...] = (change_is_guarded, change_is_tested, approval_is_demanded)

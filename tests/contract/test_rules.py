@@ -69,6 +69,9 @@ def mutating(name: str, old: str, new: str) -> dict[str, str | None]:
     return {**MUTATING, name: MUTATING[name].replace(old, new)}
 
 
+DEMANDING = mutating(PLAYBOOK, "  tasks:", "  vars: {change_guard_approvals: 1}\n  tasks:")
+
+
 def without_step(step: str) -> dict[str, str | None]:
     return mutating(PLAYBOOK, _CALL.format(*step.split()), "")
 
@@ -302,6 +305,12 @@ BROKEN = [
         {name: text for name, text in MUTATING.items() if not name.endswith("interruption.py")},
         "there is no molecule/health_checks/tests/interruption.py",
     ),
+    Broken(
+        changes.approval_is_demanded,
+        {**MUTATING, PAGE: MUTATING[PAGE].replace("approval: none", "approval: four-eyes")},
+        "change_guard_approvals is not set where change_guard preflight is called; the page says four-eyes",
+    ),
+    Broken(changes.approval_is_demanded, DEMANDING, "sets change_guard_approvals to 1; the page says that no approval"),
     Broken(source.playbook_fits_on_a_screen, added(PLAYBOOK, "#\n" * 60), "has 64 lines; at most 60"),
     Broken(
         source.failure_is_never_ignored,
@@ -363,8 +372,10 @@ def test_rule_notices(broken: Broken, tmp_path: Path) -> None:
 
 
 def test_a_guarded_and_tested_change_is_accepted(tmp_path: Path) -> None:
-    miniature.write(tmp_path, changes=dict(MUTATING))
-    assert [violation for rule in changes.RULES for violation in rule(Project(tmp_path))] == []
+    four_eyes = {PAGE: MUTATING[PAGE].replace("approval: none", "approval: four-eyes")}
+    for number, files in enumerate((MUTATING, {**DEMANDING, **four_eyes})):
+        miniature.write(tmp_path / str(number), changes=dict(files))
+        assert [said for rule in changes.RULES for said in rule(Project(tmp_path / str(number)))] == []
 
 
 def test_a_part_of_a_guarded_playbook_is_guarded(tmp_path: Path) -> None:
