@@ -106,7 +106,8 @@ def replaced(path: str) -> str:
 
 
 def require_reboot(host: str) -> None:
-    shell(host, "touch /run/reboot-required; echo linux-base > /run/reboot-required.pkgs")
+    """For so long that its check is critical, and gates that count it would stop."""
+    shell(host, "touch -d '40 days ago' /run/reboot-required; echo linux-base > /run/reboot-required.pkgs")
 
 
 def arrange() -> None:

@@ -38,7 +38,7 @@ def test_failure_of_a_maintainer_script(platform: Platform) -> None:
 def test_failure_to_come_back_from_a_reboot(platform: Platform) -> None:
     version = platform.publish()
     for host in HOSTS:
-        shell(host, "touch /run/reboot-required")
+        shell(host, "touch -d '40 days ago' /run/reboot-required")  # its check is critical
     shell("app1", "systemctl --quiet mask ssh.service")
     lost = platform.run("-e", "host_reboot_timeout=15")
     assert lost.returncode != 0

@@ -7,6 +7,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase, VariableLayer
 from ansible_collections.ops.runbook.plugins.module_utils.finding import STATUSES, Finding, at_least, worst_first
+from ansible_collections.ops.runbook.plugins.plugin_utils.checks import CHECK_TYPES
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_sweep import sweep
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut
 
@@ -28,6 +29,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             argument_spec={
                 "timeout": {"type": "float", "default": 30.0},
                 "fail_on": {"type": "str", "choices": list(STATUSES[1:]), "default": "unknown"},
+                "ignored": {"type": "list", "elements": "str", "choices": list(CHECK_TYPES), "default": []},
             }
         )
         variables = task_vars or {}
@@ -35,12 +37,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         findings = sweep(FanOut(self, variables), {host: variables[PLAN][host]}, arguments["timeout"])
         data = [finding.to_dict() for finding in findings]
         self.register_host_variables({FINDINGS: data}, VariableLayer.REGISTER_VARS)
-        return {"changed": False, "findings": data, **_verdict(findings, arguments["fail_on"])}
+        return {"changed": False, "findings": data, **_verdict(findings, arguments["fail_on"], arguments["ignored"])}
 
 
-def _verdict(findings: list[Finding], fail_on: str) -> dict[str, Any]:
+def _verdict(findings: list[Finding], fail_on: str, ignored: list[str]) -> dict[str, Any]:
     """Whether the task fails, and why."""
-    bad = worst_first(at_least(findings, fail_on))
+    bad = worst_first(finding for finding in at_least(findings, fail_on) if finding.type not in ignored)
     if not bad:
         return {}
     lines = [f"- {finding.status}: {finding.check}: {finding.title}" for finding in bad]

@@ -23,6 +23,11 @@ options:
     type: str
     choices: [warning, unknown, critical]
     default: unknown
+  ignored:
+    description: Types of checks whose findings let the host pass, because the caller mends what they find.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Runs in check mode as it does otherwise, since it changes nothing.
