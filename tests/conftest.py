@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.images import SERVING_HOSTS
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -32,7 +34,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
     Tests that use it belong to the xdist group `lab`, so that one process owns the lab.
     """
     tests_lab = [sys.executable, "-m", "tests.lab"]
-    subprocess.run([*tests_lab, "up", "--name", "tests"], cwd=ROOT, check=True)
+    subprocess.run([*tests_lab, "up", "--name", "tests", *SERVING_HOSTS], cwd=ROOT, check=True)
     state = tmp_path_factory.mktemp("state")
     yield {**os.environ, "LAB": "tests", "RUNBOOK_STATE_DIR": str(state)}
     subprocess.run([*tests_lab, "down", "--name", "tests"], cwd=ROOT, check=True)

@@ -14,14 +14,19 @@ from pathlib import Path
 from typing import Any
 
 PLATFORM = ("proxy1", "app1", "app2", "db1", "db2")
+#: Hosts that a lab has or has not: the inventory has them where the lab does, and without a lab.
+OPTIONAL = {"store1": "store"}
+#: Hosts that are no part of the platform.
+SCRATCH = ("scratch1",)
 
 
-def connection(folder: Path, port: int) -> dict[str, Any]:
-    """The connection variables of a host behind a port."""
+def connection(folder: Path, port: int, account: str = "ops") -> dict[str, Any]:
+    """The connection variables of a host behind a port, which has an administrator of its own or the platform's."""
+    key = "id_ed25519" if account == "ops" else f"{account}_ed25519"
     return {
         "ansible_host": "127.0.0.1",
         "ansible_port": port,
-        "ansible_ssh_private_key_file": str(folder / "id_ed25519"),
+        "ansible_ssh_private_key_file": str(folder / key),
         "ansible_ssh_common_args": f"-o UserKnownHostsFile={folder / 'known_hosts'} -o StrictHostKeyChecking=yes"
         " -o IdentitiesOnly=yes",
     }
@@ -41,9 +46,13 @@ def inventory(labs: Path, name: str) -> dict[str, Any]:
         hosts, reason = {}, f"lab '{name}' is not up: run `make lab`"
     else:
         reason = f"this host is not part of the lab '{name}'"
-    hostvars = {host: absent(reason) for host in PLATFORM}
-    hostvars |= {host: connection(folder, facts["port"]) for host, facts in hosts.items()}
-    return {"platform": {"hosts": sorted(hostvars)}, "_meta": {"hostvars": hostvars}}
+    wanted = (*PLATFORM, *(() if hosts else OPTIONAL))
+    hostvars = {host: absent(reason) for host in wanted}
+    hostvars |= {host: connection(folder, facts["port"], facts.get("account", "ops")) for host, facts in hosts.items()}
+    groups: dict[str, list[str]] = {"platform": [], "scratch": [], **{group: [] for group in OPTIONAL.values()}}
+    for host in sorted(hostvars):
+        groups["scratch" if host in SCRATCH else OPTIONAL.get(host, "platform")].append(host)
+    return {**{group: {"hosts": names} for group, names in groups.items()}, "_meta": {"hostvars": hostvars}}
 
 
 if __name__ == "__main__":

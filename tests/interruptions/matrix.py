@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
-import itertools
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
 
 from ansible_collections.ops.runbook.plugins.plugin_utils import change_lock
 
-from tests.lab.images import PLATFORM_HOSTS
+from tests.lab.images import SERVING_HOSTS
 from tests.scenario import ROOT, Outcome, Procedure, shell
 
 #: The guard's task after which the hosts are locked, and nothing is changed yet.
@@ -34,7 +33,7 @@ class Case:
     #: Fails where the hosts are not as the procedure wants them.
     assert_converged: Callable[[], None]
     options: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = PLATFORM_HOSTS
+    hosts: tuple[str, ...] = SERVING_HOSTS
     #: How a run that nobody kills ends.
     outcome: str = "succeeded"
     playbook: Path | None = None
@@ -58,9 +57,14 @@ def from_scenario(name: str, module: ModuleType) -> Case:
         arrange=module.arrange,
         assert_converged=module.assert_converged,
         options=module.OPTIONS,
-        hosts=getattr(module, "HOSTS", PLATFORM_HOSTS),
+        hosts=getattr(module, "HOSTS", SERVING_HOSTS),
         outcome=getattr(module, "OUTCOME", "succeeded"),
     )
+
+
+def title(module: Path) -> str:
+    """The name of a module's case: its scenario, and what stands behind `interruption` in its own name."""
+    return module.parts[-3] + module.stem.removeprefix("interruption")
 
 
 def procedure_of(module: Path) -> str:
@@ -74,7 +78,7 @@ def load(path: Path) -> ModuleType:
     known = set(sys.modules)
     sys.path.insert(0, str(path.parent))
     try:
-        spec = importlib.util.spec_from_file_location(f"{path.parts[-3]}_interruption", path)
+        spec = importlib.util.spec_from_file_location(f"{path.parts[-3]}_{path.stem}", path)
         assert spec
         assert spec.loader
         module = importlib.util.module_from_spec(spec)
@@ -137,9 +141,12 @@ def left_behind(case: Case) -> list[str]:
     return found + (["proxy1: an upstream server is drained"] if drained else [])
 
 
-def points(case: Case, state: Path) -> Iterator[tuple[int, str]]:
-    """Every kill point in turn with what was wrong there, if anything; 0 is the moment after the lock."""
-    for number in itertools.count():
+def points(case: Case, state: Path, numbers: Iterable[int]) -> Iterator[tuple[int, str]]:
+    """Each of these kill points with what was wrong there, if anything, until there are no more changes.
+
+    0 is the moment after the lock.
+    """
+    for number in numbers:
         folder = state / str(number)
         try:
             if number == 0:

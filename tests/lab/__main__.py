@@ -33,13 +33,16 @@ def parser() -> argparse.ArgumentParser:
                 "--begins", type=float, default=-1, metavar="DAYS", help="start of validity, days from now"
             )
             sub.add_argument("--ends", type=float, default=825, metavar="DAYS", help="end of validity, days from now")
+            sub.add_argument("--client", action="store_true", help="it is to authenticate a client, too")
             sub.add_argument("--stem", required=True, help="file name in the lab's folder ca, without .pem and .key")
         if action == "up":
             sub.add_argument(
                 "--from", dest="source", choices=["golden", "bare"], default=os.environ.get("LAB_SOURCE", "golden")
             )
             sub.add_argument("--fresh", action="store_true", help="replace hosts that are running, too")
-            sub.add_argument("hosts", nargs="*", default=list(PLATFORM_HOSTS), metavar="host")
+            chosen = os.environ.get("LAB_HOSTS", "").split() or list(PLATFORM_HOSTS)
+            known = "default: LAB_HOSTS from the environment, or the whole platform; host=bare is a host without it"
+            sub.add_argument("hosts", nargs="*", default=chosen, metavar="host", help=known)
     return top
 
 
@@ -55,8 +58,14 @@ def main() -> int:
             case "status":
                 commands.status(arguments.name)
             case "certificate":
-                ends = {"begins_in_days": arguments.begins, "ends_in_days": arguments.ends}
-                authority.issue(Lab(arguments.name).authority, arguments.stem, arguments.dns_names, **ends)
+                authority.issue(
+                    Lab(arguments.name).authority,
+                    arguments.stem,
+                    arguments.dns_names,
+                    client=arguments.client,
+                    begins_in_days=arguments.begins,
+                    ends_in_days=arguments.ends,
+                )
             case "images":
                 commands.images(release())
     except (LabError, ValueError) as error:

@@ -63,9 +63,19 @@ def create(folder: Path) -> None:
 
 
 def issue(
-    folder: Path, stem: str, names: Sequence[str], *, begins_in_days: float = -1, ends_in_days: float = SERVER_DAYS
+    folder: Path,
+    stem: str,
+    names: Sequence[str],
+    *,
+    client: bool = False,
+    begins_in_days: float = -1,
+    ends_in_days: float = SERVER_DAYS,
 ) -> None:
-    """Issue a server certificate for the names; both ends of its validity may lie in the past or in the future."""
+    """Issue a certificate for a server of these names, which may be a client, too.
+
+    Both ends of its validity may lie in the past or in the future.
+    """
+    usage = [ExtendedKeyUsageOID.SERVER_AUTH, *([ExtendedKeyUsageOID.CLIENT_AUTH] if client else [])]
     authority = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
     authority_key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), password=None)
     if not isinstance(authority_key, ec.EllipticCurvePrivateKey):
@@ -82,7 +92,7 @@ def issue(
         .not_valid_after(now + timedelta(days=ends_in_days))
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(each) for each in names]), critical=False)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usage), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(authority_key.public_key()), critical=False)
         .sign(authority_key, hashes.SHA256())
     )

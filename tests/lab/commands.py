@@ -14,6 +14,7 @@ from tests.lab.state import LABS, Lab, locked
 def up(lab: Lab, release: str, source: str, hosts: list[str], *, fresh: bool) -> None:
     """Have exactly these hosts running, started from the source, and record where they are."""
     wanted = image_names(release, source, hosts)
+    known = lab_images.golden_images(release)
     started = time.monotonic()
     with locked(lab.name):
         ids = lab_images.image_ids()
@@ -31,7 +32,7 @@ def up(lab: Lab, release: str, source: str, hosts: list[str], *, fresh: bool) ->
             deployment.adopt(lab, lab_images.golden_secrets(release), release)
         else:
             deployment.prepare(lab, release)
-        if source == "golden" and set(lab_images.PLATFORM_HOSTS) <= set(wanted):
+        if source == "golden" and all(wanted.get(host) == known[host] for host in lab_images.SERVING_HOSTS):
             lab_hosts.await_platform(lab, ports)
         lab.write(lab_hosts.recorded(lab, release, source, ports, image_of))
     print(f"Lab {lab.name}: {len(ports)} hosts up, {len(missing)} of them new ({time.monotonic() - started:.1f} s)")
@@ -39,13 +40,15 @@ def up(lab: Lab, release: str, source: str, hosts: list[str], *, fresh: bool) ->
 
 def image_names(release: str, source: str, hosts: list[str]) -> dict[str, str]:
     """Host → image; builds what is missing."""
-    if source == "bare":
-        return dict.fromkeys(hosts, lab_images.ensure_bare(release))
+    bare = [host.removesuffix("=bare") for host in hosts if source == "bare" or host.endswith("=bare")]
+    images = dict.fromkeys(bare, lab_images.ensure_bare(release)) if bare else {}
     known = lab_images.golden_images(release)
-    if unknown := [host for host in hosts if host not in known]:
-        raise LabError(f"no golden image for {', '.join(unknown)}: use --from bare")
-    golden.ensure(release)
-    return {host: known[host] for host in hosts}
+    deployed = [host for host in hosts if host.removesuffix("=bare") not in images]
+    if unknown := [host for host in deployed if host not in known]:
+        raise LabError(f"no golden image for {', '.join(unknown)}: use --from bare, or {unknown[0]}=bare")
+    if deployed:
+        golden.ensure(release)
+    return images | {host: known[host] for host in deployed}
 
 
 def down(lab: Lab) -> None:

@@ -9,7 +9,7 @@ import subprocess
 import tarfile
 from pathlib import Path
 
-from tests.lab import authority
+from tests.lab import authority, evidence
 from tests.lab.digest import digest, files_below
 from tests.lab.podman import LabError
 from tests.lab.state import CACHE, ROOT, Lab, locked, write_atomically
@@ -17,7 +17,16 @@ from tests.lab.state import CACHE, ROOT, Lab, locked, write_atomically
 APPLICATION = ROOT / "tests/platform/evidence_api"
 PYTHON = {"bookworm": "3.11", "trixie": "3.13"}
 POSTGRESQL = {"bookworm": 15, "trixie": 17}
-CERTIFICATES = {"proxy1": ["proxy1", "evidence.lab", "localhost"], "db1": ["db1"], "db2": ["db2"]}
+CERTIFICATES = {
+    "proxy1": ["proxy1", "evidence.lab", "localhost"],
+    "db1": ["db1"],
+    "db2": ["db2"],
+    "store1": ["store1", "localhost"],
+}
+#: Who may speak to the repository of database backups, as client and as server, with a certificate for nothing else.
+BACKUP_CERTIFICATES = ("db1", "db2", "store1", "scratch1")
+#: Hosts whose files are backed up, each with a repository, a log-in and a passphrase of its own.
+FILE_BACKUPS = ("proxy1", "app1", "app2", "db1", "db2", "store1")
 SUBMITTERS = ("collector", "auditor")
 
 
@@ -29,6 +38,9 @@ def prepare(lab: Lab, suite: str) -> None:
         authority.create(lab.authority)
         for stem, names in CERTIFICATES.items():
             authority.issue(lab.authority, stem, names)
+        for host in BACKUP_CERTIFICATES:
+            authority.issue(lab.authority, f"backup-{host}", [host], client=True)
+    evidence.give_keys(lab)
     point_to_release(lab, suite)
 
 
@@ -45,6 +57,7 @@ def adopt(lab: Lab, kept: Path, suite: str) -> None:
     shutil.rmtree(lab.authority, ignore_errors=True)
     shutil.copytree(kept / "ca", lab.authority)
     write_atomically(lab.secrets, (kept / "secrets.yml").read_text(encoding="utf-8"), mode=0o600)
+    evidence.give_keys(lab)
     point_to_release(lab, suite)
 
 
@@ -67,6 +80,10 @@ def new_secrets() -> dict[str, object]:
         "database_password": secrets.token_urlsafe(24),
         "replication_password": secrets.token_urlsafe(24),
         "tokens": {submitter: secrets.token_urlsafe(24) for submitter in SUBMITTERS},
+        "database_backup_cipher_passphrase": secrets.token_urlsafe(48),
+        "file_backup": {
+            host: {"login": secrets.token_urlsafe(32), "passphrase": secrets.token_urlsafe(48)} for host in FILE_BACKUPS
+        },
     }
 
 

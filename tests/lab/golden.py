@@ -21,7 +21,7 @@ SITE = ROOT / "tests/platform/site.yml"
 FORGET_IDENTITY = """
 systemctl stop evidence-api nginx 2>/dev/null
 apt-get clean
-rm -rf /etc/ssh/ssh_host_* /home/ops/.ssh /home/ops/.ansible /root/.ansible /var/log/journal/*
+rm -rf /etc/ssh/ssh_host_* /home/*/.ssh /home/*/.ansible /root/.ansible /var/log/journal/*
 : >/etc/machine-id
 """
 
@@ -55,7 +55,7 @@ def build(lab: Lab, suite: str) -> None:
     print(f"Deploying the platform of the golden images of {suite}", flush=True)
     shutil.rmtree(lab_images.golden_secrets(suite), ignore_errors=True)  # incomplete, until all images belong together
     remove(lab)
-    bare = dict.fromkeys(lab_images.PLATFORM_HOSTS, lab_images.bare_image(suite))
+    bare = dict.fromkeys(lab_images.golden_images(suite), lab_images.bare_image(suite))
     ids = lab_images.image_ids()
     ports = lab_hosts.start(lab, bare)
     deployment.prepare(lab, suite)

@@ -20,8 +20,11 @@ CAPABILITIES = "SYS_ADMIN,NET_ADMIN,NET_RAW,LINUX_IMMUTABLE"
 ALIASES = {"proxy1": ["evidence.lab"]}
 #: Last number of the address of each host that others remember by its address: a restart does not move it.
 ADDRESSES = {
-    name: 241 + number for number, name in enumerate(["proxy1", "app1", "app2", "db1", "db2", "store1", "watch1"])
+    name: 240 + number
+    for number, name in enumerate(["scratch1", "proxy1", "app1", "app2", "db1", "db2", "store1", "watch1"])
 }
+#: Administrators of hosts that the platform's own administrator `ops` has no access to.
+ADMINISTRATORS = {"store1": "storekeeper"}
 LABEL = "runbook.lab"
 START_TIMEOUT = 60.0
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
@@ -41,7 +44,12 @@ def containers(lab: Lab) -> dict[str, dict[str, Any]]:
     return {container["Labels"]["runbook.host"]: container for container in found}
 
 
-def ssh_command(lab: Lab, port: int, *command: str) -> list[str]:
+def administrator(host: str) -> str:
+    """The account that administers a host."""
+    return ADMINISTRATORS.get(host, "ops")
+
+
+def ssh_command(lab: Lab, port: int, *command: str, account: str = "ops") -> list[str]:
     """The command line that runs a command on the host behind a port."""
     options = {
         "BatchMode": "yes",
@@ -52,14 +60,14 @@ def ssh_command(lab: Lab, port: int, *command: str) -> list[str]:
         "LogLevel": "ERROR",
     }
     words = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
-    return ["ssh", "-F", "none", "-i", str(lab.key), "-p", str(port), *words, "ops@127.0.0.1", "--", *command]
+    identity = ["-i", str(lab.key_of(account)), "-p", str(port)]
+    return ["ssh", "-F", "none", *identity, *words, f"{account}@127.0.0.1", "--", *command]
 
 
-def answers(lab: Lab, port: int) -> bool:
-    """Whether the host lets `ops` in and gives it root."""
-    return (
-        subprocess.run(ssh_command(lab, port, "sudo", "-n", "true"), capture_output=True, check=False).returncode == 0
-    )
+def answers(lab: Lab, host: str, port: int) -> bool:
+    """Whether the host lets its administrator in and gives it root."""
+    command = ssh_command(lab, port, "sudo", "-n", "true", account=administrator(host))
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
 
 
 def serves(lab: Lab, proxy_port: int) -> bool:
@@ -104,9 +112,9 @@ def start(lab: Lab, images: dict[str, str]) -> dict[str, int]:
     if not listing("network", "ls", "--filter", f"name=^{lab.network}$"):
         podman("network", "create", "--label", f"{LABEL}={lab.name}", lab.network)
     subnet = listing("network", "inspect", lab.network)[0]["subnets"][0]["subnet"]
-    key = lab.public_key()
+    keys_of = {account: lab.public_key(account) for account in ("ops", *map(administrator, images))}
     with ThreadPoolExecutor(max_workers=8) as pool:
-        list(pool.map(lambda host: run(lab, host, images[host], key, network_option(lab, host, subnet)), images))
+        list(pool.map(lambda host: run(lab, host, images[host], keys_of, network_option(lab, host, subnet)), images))
         running = containers(lab)
         ports = {host: published_port(running[host]) for host in images}
         keys = list(pool.map(lambda host: host_key(host, ports[host]), images))
@@ -114,7 +122,7 @@ def start(lab: Lab, images: dict[str, str]) -> dict[str, int]:
         mine = {f"[127.0.0.1]:{port}" for port in ports.values()}
         kept = [line for line in others if line.split(" ", 1)[0] not in mine]
         write_atomically(lab.known_hosts, "\n".join([*kept, *keys]) + "\n")
-        list(pool.map(lambda host: eventually(lambda: answers(lab, ports[host]), f"SSH log-in to {host}"), images))
+        list(pool.map(lambda host: eventually(lambda: answers(lab, host, ports[host]), f"SSH of {host}"), images))
     return ports
 
 
@@ -125,7 +133,7 @@ def network_option(lab: Lab, host: str, subnet: str) -> str:
     return f"--network={lab.network}:alias={host}{names}{address}"
 
 
-def run(lab: Lab, host: str, image: str, key: str, network: str) -> None:
+def run(lab: Lab, host: str, image: str, keys: Mapping[str, str], network: str) -> None:
     """Start one container."""
     podman(
         "run",
@@ -139,7 +147,8 @@ def run(lab: Lab, host: str, image: str, key: str, network: str) -> None:
         f"--cap-add={CAPABILITIES}",
         "--security-opt=apparmor=unconfined",
         "--security-opt=label=disable",
-        f"--env=LAB_CLIENT_KEY={key}",
+        f"--env=LAB_ADMINISTRATOR={administrator(host)}",
+        f"--env=LAB_CLIENT_KEY={keys[administrator(host)]}",
         f"--label={LABEL}={lab.name}",
         f"--label=runbook.host={host}",
         f"--label=runbook.checkout={ROOT}",
@@ -185,7 +194,7 @@ def healthy(lab: Lab, state: State | None, ids: dict[str, str]) -> set[str]:
             and container["State"] == "running"
             and container["ImageID"] == ids[host]
             and published_port(container) == recorded.port
-            and answers(lab, recorded.port)
+            and answers(lab, host, recorded.port)
         )
 
     with ThreadPoolExecutor(max_workers=8) as pool:
@@ -194,5 +203,5 @@ def healthy(lab: Lab, state: State | None, ids: dict[str, str]) -> set[str]:
 
 def recorded(lab: Lab, release: str, source: str, ports: dict[str, int], ids: dict[str, str]) -> State:
     """The state to write for running hosts."""
-    hosts = {host: Host(port=ports[host], image=ids[host]) for host in sorted(ports)}
+    hosts = {host: Host(ports[host], ids[host], administrator(host)) for host in sorted(ports)}
     return State(name=lab.name, release=release, source=source, hosts=hosts)

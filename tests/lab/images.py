@@ -11,7 +11,11 @@ from tests.lab.podman import LabError, listing, podman
 from tests.lab.state import CACHE, ROOT, locked
 
 RELEASES = ("bookworm", "trixie")
-PLATFORM_HOSTS = ("proxy1", "app1", "app2", "db1", "db2")
+#: The hosts that serve, without those that look after them.
+SERVING_HOSTS = ("proxy1", "app1", "app2", "db1", "db2")
+PLATFORM_HOSTS = (*SERVING_HOSTS, "store1")
+#: No part of the platform: an empty host with its programs, into which backups are restored.
+SCRATCH_HOSTS = ("scratch1",)
 #: What a freshly installed server has, and nothing that the platform's roles should install.
 PACKAGES = (
     "ca-certificates,dbus,iproute2,openssh-server,openssl,python3,python3-apt,python3-venv,sudo,systemd,systemd-sysv"
@@ -42,7 +46,7 @@ def golden_digest(suite: str) -> str:
 
 def golden_images(suite: str) -> dict[str, str]:
     """Host → name of the image with the platform deployed on it."""
-    return {host: f"{REPOSITORY}/{host}:{suite}-{golden_digest(suite)}" for host in PLATFORM_HOSTS}
+    return {host: f"{REPOSITORY}/{host}:{suite}-{golden_digest(suite)}" for host in (*PLATFORM_HOSTS, *SCRATCH_HOSTS)}
 
 
 def golden_secrets(suite: str) -> Path:

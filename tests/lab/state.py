@@ -43,6 +43,7 @@ class Host:
 
     port: int
     image: str
+    account: str = "ops"
 
 
 @dataclass(frozen=True)
@@ -94,8 +95,8 @@ class Lab:
 
     @property
     def key(self) -> Path:
-        """The private key that the hosts' user `ops` accepts."""
-        return self.folder / "id_ed25519"
+        """The private key of the platform's administrator `ops`."""
+        return self.key_of("ops")
 
     @property
     def known_hosts(self) -> Path:
@@ -127,15 +128,19 @@ class Lab:
         """Record the state."""
         write_atomically(self.folder / "lab.json", state.to_json())
 
-    def public_key(self) -> str:
-        """The public half of the client key, made when it is first asked for."""
-        public = self.key.with_suffix(".pub")
-        if not public.exists() or not self.key.exists():
+    def key_of(self, account: str) -> Path:
+        """The private key of an administrator's account."""
+        return self.folder / ("id_ed25519" if account == "ops" else f"{account}_ed25519")
+
+    def public_key(self, account: str = "ops") -> str:
+        """The public half of an administrator's key, made when it is first asked for."""
+        key = self.key_of(account)
+        public = key.with_suffix(".pub")
+        if not public.exists() or not key.exists():
             self.folder.mkdir(parents=True, exist_ok=True)
-            self.key.unlink(missing_ok=True)
-            subprocess.run(
-                ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"lab {self.name}", "-f", self.key], check=True
-            )
+            key.unlink(missing_ok=True)
+            comment = f"{account} of lab {self.name}"
+            subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", comment, "-f", key], check=True)
         return public.read_text(encoding="utf-8").strip()
 
     def forget(self) -> None:

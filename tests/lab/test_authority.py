@@ -35,6 +35,14 @@ def test_certificate_is_valid_for_its_names(folder: Path) -> None:
     assert (folder / "proxy1.key").stat().st_mode & 0o777 == 0o600
 
 
+def test_only_certificates_of_clients_authenticate_one(folder: Path) -> None:
+    authority.issue(folder, "both", ["db1"], client=True)
+    authority.issue(folder, "server", ["db1"])
+    assert verify(folder, "both", "-purpose", "sslclient").returncode == 0
+    assert verify(folder, "both").returncode == 0
+    assert verify(folder, "server", "-purpose", "sslclient").returncode != 0
+
+
 @pytest.mark.parametrize(
     ("begins", "ends", "problem"), [(-30, -1, "certificate has expired"), (1, 30, "certificate is not yet valid")]
 )

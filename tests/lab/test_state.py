@@ -98,4 +98,4 @@ def test_forgotten_lab_leaves_nothing(lab: Lab) -> None:
 
 
 def test_json_is_what_the_inventory_reads() -> None:
-    assert json.loads(STATE.to_json())["hosts"]["app1"] == {"port": 2201, "image": "sha"}
+    assert json.loads(STATE.to_json())["hosts"]["app1"] == {"port": 2201, "image": "sha", "account": "ops"}
