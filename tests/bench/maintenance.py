@@ -33,6 +33,11 @@ PROCEDURES = (
     "maintenance/dependency_updates",
     "maintenance/configuration_changes",
 )
+#: A machine without access to advisories can be measured, too.
+UNAUDITED = {
+    "dependency_updates_advisory_url": "http://127.0.0.1:9/v1/query",
+    "dependency_updates_unaudited": "no advisories in a bench",
+}
 #: Host → what an operator would type there for the work that the procedure's scenario arranges, host after host.
 Bare = Mapping[str, str]
 #: Where a host restarts, it is awaited before the next command.
@@ -166,7 +171,7 @@ def bench_idle(runs: int, scratch: Path, between: Callable[[], None]) -> None:
         row("", "seconds", "sweep", "ratio")
         for name in PROCEDURES:
             state = scratch / name.rpartition("/")[2]
-            command = playbook(name, inventory, state)
+            command = playbook(name, inventory, state, "-e", json.dumps(UNAUDITED))
             seconds(command)  # what there is to do on fresh hosts
             ours, theirs = median_seconds([command, sweep], runs, between)
             left = f", {changes} changes" if (changes := last_changes(state)) else ""
@@ -225,7 +230,7 @@ def bare_seconds(host: str, script: str, scratch: Path) -> float:
     result = subprocess.run(command, input=script, capture_output=True, text=True, check=False)
     if REBOOT in script:
         time.sleep(1)  # it answers for a moment longer
-        lab_hosts.eventually(lambda: lab_hosts.answers(BUSY, port), f"{host} after its reboot")
+        lab_hosts.eventually(lambda: lab_hosts.answers(BUSY, host, port), f"{host} after its reboot")
     elif result.returncode:
         raise RuntimeError(f"{host}: {script}\n{result.stdout[-2000:]}{result.stderr[-2000:]}")
     return time.perf_counter() - start
