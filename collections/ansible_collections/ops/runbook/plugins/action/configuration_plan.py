@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase, VariableLayer
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_lock import PATH as LOCK
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_run import Holder
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_layers import Layers
 from ansible_collections.ops.runbook.plugins.plugin_utils.configuration_batches import batches
 from ansible_collections.ops.runbook.plugins.plugin_utils.configuration_program import STORE, answer, program
@@ -21,6 +23,8 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.configuration_resolve 
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut, Reply
 
 PLAN = "__configuration_changes_plan"
+#: What the names of these procedures begin with.
+PROCEDURE = "maintenance/configuration_changes"
 MODES = ("apply", "restore", "drift")
 #: How many errors one message lists, and how many hosts one error names.
 MOST_ERRORS = 10
@@ -81,6 +85,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         now = datetime.now(UTC)
         common = {
             "store": STORE,
+            "lock": LOCK,
             "run": run,
             "id": f"{now:%Y%m%dT%H%M%SZ}-{run[:8]}",
             "time": now.isoformat(timespec="seconds"),
@@ -138,11 +143,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             PLAN: plan,
             "configuration_changes_queue": [name for batch in order for name in batch],
             "configuration_changes_serial": [len(batch) for batch in order],
-            "configuration_changes_touched": list(dict.fromkeys([*queue, *proxies])),
+            "configuration_changes_touched": list(dict.fromkeys([*queue, *proxies, *_abandoned(hosts)])),
         }
         self.register_host_variables(made, VariableLayer.REGISTER_VARS)
         count = sum(len(_changing(host)) for host in hosts.values())
         return {"changed": False, "msg": f"{count} changes on {len(queue)} of {len(hosts)} hosts", "hosts": queue}
+
+
+def _abandoned(hosts: Mapping[str, Inspected]) -> list[str]:
+    """Hosts that a run of these procedures held when it died: whoever comes next frees them, changed or not."""
+    locks = {name: host.said["lock"] for name, host in hosts.items() if host.said.get("lock", {}).get("run_id")}
+    holders = {name: Holder.from_lock(lock) for name, lock in locks.items()}
+    return [name for name, held in holders.items() if held.procedure.startswith(PROCEDURE) and held.is_gone]
 
 
 def _proxies(variables: Any) -> list[str]:

@@ -228,7 +228,18 @@ def inspect(job: dict[str, Any], store: Store) -> dict[str, Any]:
             unit: rows for unit in plan.units if running(plan.units[unit]) for rows in [pending_restart(unit)] if rows
         },
         "changed": bool(plan.steps),
+        "lock": _lock(job["lock"]) if "lock" in job else {},
     }
+
+
+def _lock(path: str) -> dict[str, Any]:
+    """The lock of a change on this host; empty where there is none that can be read."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            found = json.load(file)
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _altered(recorded: Step, step: Step) -> bool:
