@@ -373,8 +373,9 @@ def test_rule_notices(broken: Broken, tmp_path: Path) -> None:
 
 def test_a_guarded_and_tested_change_is_accepted(tmp_path: Path) -> None:
     four_eyes = {PAGE: MUTATING[PAGE].replace("approval: none", "approval: four-eyes")}
-    for number, files in enumerate((MUTATING, {**DEMANDING, **four_eyes})):
-        miniature.write(tmp_path / str(number), changes=dict(files))
+    projects: list[dict[str, str | None]] = [dict(MUTATING), {**DEMANDING, **four_eyes}]
+    for number, files in enumerate(projects):
+        miniature.write(tmp_path / str(number), changes=files)
         assert [said for rule in changes.RULES for said in rule(Project(tmp_path / str(number)))] == []
 
 
