@@ -24,10 +24,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         """Sweep the hosts of the batch."""
         super().run(tmp, task_vars)
         _unused, arguments = self.validate_argument_spec(
-            argument_spec={"entry_point": {"type": "str", "required": True}}
+            argument_spec={
+                "entry_point": {"type": "str", "required": True},
+                "also_validate": {"type": "list", "elements": "str", "default": []},
+            }
         )
         variables = task_vars or {}
-        plan = Plan(self, variables, arguments["entry_point"])
+        plan = Plan(self, variables, arguments["entry_point"], arguments["also_validate"])
         if plan.errors:
             return plan.refusal()
         hosts = list(variables["ansible_play_batch"])

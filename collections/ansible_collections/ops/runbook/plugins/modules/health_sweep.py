@@ -23,6 +23,14 @@ options:
     description: Entry point of the role whose argument specification the variables of every host have to meet.
     type: str
     required: true
+  also_validate:
+    description:
+      - Entry points of other roles, as C(role/entry_point), which the play calls later. Their options are validated with
+        the values of the play's first host, so that a mistake there refuses the run before a host is touched, and
+        without a task of its own.
+    type: list
+    elements: str
+    default: []
 attributes:
   check_mode:
     description: Runs in check mode as it does otherwise, since it changes nothing.

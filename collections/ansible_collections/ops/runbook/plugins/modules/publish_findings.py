@@ -103,7 +103,7 @@ report:
       type: dict
       returned: success
 findings:
-  description: The findings as published.
+  description: The findings that are not ok. All of them stand in C(findings.json) in the report's folder.
   returned: success
   type: list
   elements: dict

@@ -3,13 +3,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible_collections.ops.runbook.plugins.plugin_utils import role_options
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_layers import Layers
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_resolve import merge_layers, resolve_all, suggest
 from ansible_collections.ops.runbook.plugins.plugin_utils.limit import unknown
@@ -30,21 +29,21 @@ class _Host:
         self.options: Mapping[str, Any] = {}
         self._layers = layers
         self.variables = layers.variables(name, hosts)
-        self._templar = templar.copy_with_new_env(available_variables=self.variables)
+        self.templar = templar.copy_with_new_env(available_variables=self.variables)
 
     def template(self, value: Any, where: str, absent: Any = None) -> Any:
         """The value with its templates filled in; a failure is one of the host's errors."""
         try:
-            return self._templar.template(value)
+            return self.templar.template(value)
         except AnsibleError as error:
             self.errors.append(f"{where}: {getattr(error, 'message', None) or error}".strip())
             return absent
 
-    def read_options(self, specification: Mapping[str, Any], validator: ArgumentSpecValidator) -> None:
+    def read_options(self, specification: Mapping[str, Any], validate: _Validator) -> None:
         """Read the role's variables as its argument specification describes them."""
         given = {name: self.template(self.variables[name], name) for name in specification if name in self.variables}
         if not self.errors:
-            result = validator.validate(given, validate_role_argument_spec=True)
+            result = validate(given)
             self.errors += result.error_messages
             self.options = result.validated_parameters
 
@@ -93,21 +92,40 @@ class _Host:
         return layers
 
 
+class _Validator:
+    """Validates the options of one host after the other; most hosts have those of the host before."""
+
+    def __init__(self, specification: Mapping[str, Any]) -> None:
+        self._validator = ArgumentSpecValidator(dict(specification))
+        self._given: Mapping[str, Any] | None = None
+        self._result: Any = None
+
+    def __call__(self, given: Mapping[str, Any]) -> Any:
+        # The validator copies all values in depth, which takes longer than to compare them.
+        if given != self._given:
+            self._given, self._result = given, self._validator.validate(given, validate_role_argument_spec=True)
+        return self._result
+
+
 class Plan:
     """The checks of all hosts of an action's play, and what is wrong about them."""
 
-    def __init__(self, action: Any, task_vars: Mapping[str, Any], entry_point: str) -> None:
-        """Read the options as the entry point of the task's role specifies them."""
+    def __init__(self, action: Any, task_vars: Mapping[str, Any], entry_point: str, also: Sequence[str] = ()) -> None:
+        """Read the options as the entry point of the task's role specifies them.
+
+        ``also`` are entry points of other roles, as role/entry_point, whose options the first host has to meet.
+        """
         names = list(task_vars["ansible_play_hosts_all"])
         layers = Layers(action._task, ("health_checks", "health_check_class"))
-        specification = _specification(action._task._role._role_path, entry_point)
+        specification = role_options.specification(action, entry_point)
         hosts = [_Host(name, layers, names, action._templar) for name in names]
-        validator = ArgumentSpecValidator(dict(specification))
+        validate = _Validator(specification)
         for host in hosts:
-            host.read_options(specification, validator)
+            host.read_options(specification, validate)
             if not host.errors:
                 host.resolve()
         self.errors = _unknown_limit(task_vars) + (_by_hosts(hosts) or _select(hosts))
+        self.errors += [error for place in also for error in role_options.wrong(action, place, hosts[0].variables)]
         self.checks = {host.name: host.checks for host in hosts}
         self.options = {host.name: host.options for host in hosts}
         self.variables = {host.name: host.variables for host in hosts}
@@ -124,14 +142,6 @@ class Plan:
             "changed": False,
             "msg": message + "\n".join(f"- {line}" for line in lines),
         }
-
-
-def _specification(role: str, entry_point: str) -> Mapping[str, Any]:
-    """The options of the role's entry point: the role skips its own validation, which is a task for each host."""
-    path = Path(role) / "meta" / "argument_specs.yml"
-    specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
-    options: Mapping[str, Any] = specs[entry_point]["options"]
-    return options
 
 
 def _unknown_limit(variables: Mapping[str, Any]) -> list[str]:

@@ -111,7 +111,11 @@ class Report:
 
     def to_json(self) -> str:
         """The report as the text of findings.json."""
-        return json.dumps(self.to_dict(), indent=1, ensure_ascii=False) + "\n"
+        # A finding a line: as readable as indented JSON, which takes ten times as long to write.
+        data = self.to_dict()
+        findings = ",\n".join(json.dumps(finding, ensure_ascii=False) for finding in data.pop("findings"))
+        rest = json.dumps(data, ensure_ascii=False)[1:]
+        return f'{{"findings": [\n{findings}\n],\n{rest}\n'
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any]) -> Report:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import yaml
 from ansible.errors import AnsibleError
 from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
+from ansible.module_utils.common.yaml import yaml_load
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_layers import Layers
 
 #: How many hosts, or errors, one message names.
@@ -28,10 +28,23 @@ class HostOptions:
 
 def specification(action: Any, entry_point: str) -> Mapping[str, Any]:
     """The options of an entry point of the role that the action's task belongs to."""
-    path = Path(action._task._role._role_path) / "meta" / "argument_specs.yml"
-    specs = yaml.safe_load(path.read_text(encoding="utf-8"))["argument_specs"]
+    return _specification(Path(action._task._role._role_path), entry_point)
+
+
+def _specification(role: Path, entry_point: str) -> Mapping[str, Any]:
+    specs = yaml_load((role / "meta/argument_specs.yml").read_text(encoding="utf-8"))["argument_specs"]
     options: Mapping[str, Any] = specs[entry_point]["options"]
     return options
+
+
+def wrong(action: Any, place: str, variables: dict[str, Any]) -> list[str]:
+    """What is wrong with the options of an entry point of a neighbouring role, given as role/entry_point."""
+    role, _slash, entry_point = place.partition("/")
+    try:
+        options = _specification(Path(action._task._role._role_path).parent / role, entry_point)
+    except (OSError, KeyError) as error:
+        return [f"{place!r} is no role/entry_point beside this role: {error}"]
+    return _host(action, options, "", variables).errors
 
 
 def read(action: Any, options: Mapping[str, Any], hosts: list[str]) -> list[HostOptions]:

@@ -136,7 +136,7 @@ class Run:
     def begin(self, ledger: Ledger) -> None:
         """Append the interruptions of runs that nobody ended, and the start of this one."""
         body = self.record.start()
-        if may_hold_secrets(self.record):
+        if may_hold_secrets(self.record, ledger.directory.parent):
             body = self._redactor().data(body)
         with ledger.writer() as writer:
             for run_id in orphans(writer.head.open):
@@ -157,7 +157,9 @@ class Run:
             record.outcome = outcome(record, self.collector)
         record.exit = self._exit(reason)
         # Finding the secrets takes half a millisecond a host: only where they could show.
-        body = (self._redactor() if may_hold_secrets(record) else Redactor()).data(record.to_dict())
+        body = (self._redactor() if may_hold_secrets(record, ledger.directory.parent) else Redactor()).data(
+            record.to_dict()
+        )
         if self.request and not reason:
             self._save_plan(self.request, body)
         if body["approval"] and not self.record.where["check"]:

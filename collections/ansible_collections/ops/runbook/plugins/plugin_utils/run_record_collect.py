@@ -55,6 +55,8 @@ class Collector:
         #: What the guard demands of a plan, and the approved plan that it has verified.
         self.demand: Mapping[str, Any] | None = None
         self.approval: Mapping[str, Any] = {}
+        #: Of sealed evidence, as texts: what this controller holds against the store.
+        self.checkpoints: list[str] = []
         self.unmatched: list[str] = []
         self.matched = False
         #: Hosts that a task looked at from another one.
@@ -109,6 +111,8 @@ class Collector:
             self.approval = part["approval"]
         if part.get("rolled_back") is True:
             self.rolled_back = True
+        if isinstance(part.get("checkpoint"), str):
+            self.checkpoints.append(part["checkpoint"])
 
     def _change(self, result: Any, part: Mapping[str, Any]) -> None:
         self._applied = self._applied or (not self._check and result.host.get_name() not in _CONTROLLER)
@@ -151,6 +155,7 @@ class Collector:
         record.reports = [_with_digest(report) for report in self._reports]
         record.refusal = self.refusal
         record.approval = self.approval
+        record.checkpoints = self.checkpoints
         record.unmatched = self.unmatched
         record.omitted = self._omitted
 
@@ -171,9 +176,14 @@ def outcome(record: RunRecord, collector: Collector) -> str:
     return "succeeded"
 
 
-def may_hold_secrets(record: RunRecord) -> bool:
-    """Whether anything in the record is free text."""
-    return any((record.changes, record.failures, record.findings, record.reports, record.refusal, record.extra_vars))
+def may_hold_secrets(record: RunRecord, state_dir: Path) -> bool:
+    """Whether anything in the record is free text; where a report stands below the state directory is none."""
+    elsewhere = [report for report in record.reports if not _is_below(state_dir, report)]
+    return any((record.changes, record.failures, record.findings, elsewhere, record.refusal, record.extra_vars))
+
+
+def _is_below(folder: Path, report: Mapping[str, Any]) -> bool:
+    return Path(str(report.get("path", ""))).is_relative_to(folder)
 
 
 def cut(whole: Mapping[str, Any]) -> dict[str, Any]:
