@@ -33,8 +33,9 @@ PROCEDURES = (
     "maintenance/dependency_updates",
     "maintenance/configuration_changes",
 )
-#: A machine without access to advisories can be measured, too.
-UNAUDITED = {
+#: What the hosts lack where they are alone - proxy, database, time server - and the machine may: access to advisories.
+ALONE = {
+    "health_check_baseline": {},
     "dependency_updates_advisory_url": "http://127.0.0.1:9/v1/query",
     "dependency_updates_unaudited": "no advisories in a bench",
 }
@@ -66,14 +67,14 @@ RELEASE = """
     ln -sfn releases/next .next
     mv -T .next current
     systemctl restart evidence-api
-    curl --silent --fail --retry 20 --retry-delay 1 --retry-connrefused http://localhost:8000/healthz"""
+    timeout 30 sh -c 'until bash -c "exec 3<>/dev/tcp/localhost/8000" 2> /dev/null; do sleep 0.2; done'"""
 CONFIGURE_APPLICATION = """
     mkdir -p /etc/systemd/system/evidence-api.service.d /etc/evidence-api/partner
     echo 'partner = bench' > /etc/evidence-api/partner/access.conf
     printf '[Service]\\nLimitNOFILE=8192\\n' > /etc/systemd/system/evidence-api.service.d/limits.conf
     systemctl daemon-reload
     systemctl restart evidence-api
-    curl --silent --fail --retry 20 --retry-delay 1 --retry-connrefused http://localhost:8000/healthz"""
+    timeout 30 sh -c 'until bash -c "exec 3<>/dev/tcp/localhost/8000" 2> /dev/null; do sleep 0.2; done'"""
 CONFIGURE_DATABASE = """
     echo 'log_lock_waits = on' > /etc/postgresql/15/main/conf.d/logging.conf
     systemctl reload postgresql"""
@@ -171,7 +172,7 @@ def bench_idle(runs: int, scratch: Path, between: Callable[[], None]) -> None:
         row("", "seconds", "sweep", "ratio")
         for name in PROCEDURES:
             state = scratch / name.rpartition("/")[2]
-            command = playbook(name, inventory, state, "-e", json.dumps(UNAUDITED))
+            command = playbook(name, inventory, state, "-e", json.dumps(ALONE))
             seconds(command)  # what there is to do on fresh hosts
             ours, theirs = median_seconds([command, sweep], runs, between)
             left = f", {changes} changes" if (changes := last_changes(state)) else ""
