@@ -9,7 +9,8 @@ import subprocess
 import tempfile
 import uuid
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,8 +31,10 @@ __all__ = [
     "HostFile",
     "Outcome",
     "Procedure",
+    "Untouched",
     "changed_files",
     "files",
+    "on_all",
     "same_changes",
     "shell",
 ]
@@ -57,6 +60,36 @@ def shell(host: str, script: str) -> str:
 def files(host: str, *, content: bool = True) -> dict[str, HostFile]:
     """Path → state of everything on the host's disk but what a living host writes all the time."""
     return host_files.parse(shell(host, host_files.command(content=content)))
+
+
+def on_all[Answer](work: Callable[[str], Answer], hosts: Iterable[str]) -> dict[str, Answer]:
+    """Do it on all hosts, side by side; what each answers."""
+    names = list(hosts)
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(names, pool.map(work, names), strict=True))
+
+
+@dataclass(frozen=True)
+class Untouched:
+    """Hosts of which no file may be written, nor its owner or mode set: a look at them, and what is different since."""
+
+    before: Mapping[str, Mapping[str, HostFile]]
+
+    @classmethod
+    def hosts(cls, *hosts: str) -> Untouched:
+        """Look at all hosts. Without the content: whoever writes a file changes its time, with the same content too."""
+        return cls(on_all(_times, hosts))
+
+    @property
+    def changes(self) -> dict[str, dict[str, str]]:
+        """Host → path → what is different now; empty where nothing is."""
+        now = on_all(_times, self.before)
+        found = {host: changed_files(old, now[host], touched=True) for host, old in self.before.items()}
+        return {host: paths for host, paths in found.items() if paths}
+
+
+def _times(host: str) -> dict[str, HostFile]:
+    return files(host, content=False)
 
 
 class Change(NamedTuple):

@@ -24,7 +24,7 @@ SHOWN = ("success", "second_run", "check_mode", "failure", "bad_input", "interru
 #: What tests of these cannot do without: one of each row.
 USED = (
     ("same_changes",),
-    ("changed_files",),
+    ("changed_files", "Untouched"),
     ("killed_after", "killed_at"),
     ("rolled_back",),
     ("refused",),

@@ -152,6 +152,14 @@ UNIT
         drained=True,
     ),
     Fault(
+        "clock not synchronised",
+        "app2",
+        "clock",
+        CRITICAL | UNKNOWN,
+        "systemctl stop chrony",
+        "systemctl start chrony; chronyc -h 127.0.0.1,/run/chrony/chronyd.sock waitsync 600 0 0 0.1 >/dev/null",
+    ),
+    Fault(
         "hung service",
         "app1",
         "application",
@@ -160,14 +168,6 @@ UNIT
         "systemctl kill --signal=STOP evidence-api",
         f"systemctl kill --signal=CONT evidence-api; {_APP_ANSWERS}",
         drained=True,
-    ),
-    Fault(
-        "clock not synchronised",
-        "app2",
-        "clock",
-        CRITICAL | UNKNOWN,
-        "systemctl stop chrony",
-        "systemctl start chrony; chronyc -h 127.0.0.1,/run/chrony/chronyd.sock waitsync 600 0 0 0.1 >/dev/null",
     ),
     Fault(
         "unreachable host",
