@@ -52,9 +52,9 @@ test-trixie: setup ## Run the health scenarios on Debian 13 with PostgreSQL 17
 	@pytest tests/scenarios -k 'health_checks or operational_procedures'
 
 .PHONY: test-interruptions
-test-interruptions: setup ## Kill every mutating procedure after each of its changes in turn (hours; ONLY=name for one)
+test-interruptions: setup ## Kill every mutating procedure after each of its changes in turn (an hour; ONLY=name for one)
 	@python -m tests.lab images
-	@pytest tests/interruptions/every_change.py $(if $(ONLY),-k $(ONLY))
+	@pytest tests/interruptions/every_change.py --numprocesses 2 $(if $(ONLY),-k $(ONLY))
 
 .PHONY: bench
 bench: setup ## Compare the sweep and the ledger with their peers, as a table of ratios

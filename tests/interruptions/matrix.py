@@ -18,8 +18,8 @@ from tests.scenario import ROOT, Outcome, Procedure, shell
 
 #: The guard's task after which the hosts are locked, and nothing is changed yet.
 LOCKED = "acquire | Lock all hosts"
-#: The run that the operator starts after the kill, and one that only looks.
-AGAIN, CHECK = (), ("--check",)
+#: A run that only looks.
+CHECK = ("--check",)
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,10 @@ class Case:
     assert_converged: Callable[[], None]
     options: tuple[str, ...] = ()
     hosts: tuple[str, ...] = SERVING_HOSTS
-    #: How a run that nobody kills ends.
+    #: How a run that nobody kills ends, and the one after the kill.
     outcome: str = "succeeded"
+    #: Takes away what makes the run fail; the options of the next one, which then succeeds.
+    mend: Callable[[], tuple[str, ...]] | None = None
     playbook: Path | None = None
 
     def procedure(self, state: Path) -> Procedure:
@@ -59,6 +61,7 @@ def from_scenario(name: str, module: ModuleType) -> Case:
         options=module.OPTIONS,
         hosts=getattr(module, "HOSTS", SERVING_HOSTS),
         outcome=getattr(module, "OUTCOME", "succeeded"),
+        mend=getattr(module, "mend", None),
     )
 
 
@@ -110,7 +113,8 @@ def after_change(case: Case, number: int, state: Path) -> bool:
     if not killed.killed:
         assert killed.record["outcome"] == case.outcome, killed.output[-4000:]
         assert number > 1, f"the run had nothing to change: {killed.output[-4000:]}"
-        case.assert_converged()
+        if not case.mend:
+            case.assert_converged()
         return False
     judge(case, procedure, killed)
     return True
@@ -120,14 +124,15 @@ def judge(case: Case, procedure: Procedure, killed: Outcome) -> None:
     """The next run ends as one that nobody killed, nothing is left to do, and nothing stays behind."""
     last = f"killed after {killed.changes[-1] if killed.changes else 'the lock was taken'}"
     assert killed.record["outcome"] == "interrupted", f"{last}: the record says {killed.record['outcome']}"
-    again = procedure.run(*case.options)
-    assert again.record.get("outcome") == case.outcome, f"{last}:\n{again.output[-6000:]}"
+    options, outcome = (case.mend(), "succeeded") if case.mend else (case.options, case.outcome)
+    again = procedure.run(*options)
+    assert again.record.get("outcome") == outcome, f"{last}:\n{again.output[-6000:]}"
     assert procedure.record(killed.record["run_id"])["outcome"] == "interrupted", last
     left = left_behind(case)
     assert not left, f"{last}: {'; '.join(left)}"
     case.assert_converged()
-    if case.outcome == "succeeded":
-        check = procedure.run(*case.options, *CHECK)
+    if outcome == "succeeded":
+        check = procedure.run(*options, *CHECK)
         assert check.record["outcome"] == "succeeded", f"{last}:\n{check.output[-4000:]}"
         assert check.changes == (), f"{last}, and the next run left work to do: {check.changes}"
 
@@ -139,6 +144,13 @@ def left_behind(case: Case) -> list[str]:
     states = "cat /etc/nginx/upstreams/*.conf"
     drained = "proxy1" in case.hosts and " down;" in shell("proxy1", states)
     return found + (["proxy1: an upstream server is drained"] if drained else [])
+
+
+def explained(error: AssertionError) -> str:
+    """Which assertion it was, and what it saw: outside of test files, pytest does not make it say so."""
+    where = traceback.TracebackException.from_exception(error, capture_locals=True).stack[-1]
+    seen = [f"    {name} = {value[:500]}" for name, value in (where.locals or {}).items()]
+    return "\n".join([f"{where.line} ({where.filename}:{where.lineno})", str(error), *([] if str(error) else seen)])
 
 
 def points(case: Case, state: Path, numbers: Iterable[int]) -> Iterator[tuple[int, str]]:
@@ -154,8 +166,6 @@ def points(case: Case, state: Path, numbers: Iterable[int]) -> Iterator[tuple[in
             elif not after_change(case, number, folder):
                 return
         except AssertionError as error:
-            # Outside of test files, an assertion does not say by itself what it saw.
-            where = traceback.extract_tb(error.__traceback__)[-1]
-            yield number, f"{where.line} ({where.filename}:{where.lineno})\n{error}"
+            yield number, explained(error)
         else:
             yield number, ""
