@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.scenario import ROOT, Outcome, Procedure, shell
+from tests.scenario import ROOT, Outcome, Procedure, on_all, shell
 
 HOSTS = ("app1", "app2")
 #: Gates that give up soon: what is broken here stays broken.
@@ -23,12 +23,8 @@ class Platform:
         self._number += 1
         version = f"1.{self._number}"
         shell("db2", f"lab-repository {version} {kind}")
-        for host in HOSTS:
-            shell(
-                host,
-                "apt-get -qq update; apt-get -qq install --allow-downgrades lab-agent=1.0 >/dev/null 2>&1;"
-                " systemctl is-active --quiet lab-agent",
-            )
+        former = "apt-get -qq install --allow-downgrades lab-agent=1.0 >/dev/null 2>&1"
+        on_all(lambda host: shell(host, f"apt-get -qq update; {former}; systemctl is-active --quiet lab-agent"), HOSTS)
         return version
 
     def run(self, *options: str, limit: str = ",".join(HOSTS)) -> Outcome:

@@ -10,7 +10,7 @@ from tests.scenario import Outcome, shell
 PSQL = "runuser -u postgres -- psql -XAtqc"
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pending(platform: Platform) -> str:
     version = platform.publish()
     shell("db1", "apt-get -qq update; apt-get -qq install --allow-downgrades lab-agent=1.0 >/dev/null 2>&1")

@@ -69,9 +69,9 @@ def test_interruption_in_the_middle(platform: Platform) -> None:
     assert platform.run().changes == ()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pending(platform: Platform) -> str:
-    """A version that would be installed, if nothing stood against it."""
+    """A version that would be installed, if nothing stood against it. What is refused leaves it pending."""
     return platform.publish("broken")
 
 
@@ -135,14 +135,18 @@ def test_held_and_excluded_packages_stay(platform: Platform, pending: str) -> No
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"security_updates_batch": 0}, ["security_updates_batch", "0", "at least 1"]),
-        ({"security_updates_timeout": -1}, ["security_updates_timeout", "-1"]),
+        (
+            {"security_updates_batch": 0, "security_updates_timeout": -1, "security_updates_canary": ["app9"]},
+            [
+                *("security_updates_batch", "0", "at least 1", "security_updates_timeout", "-1"),
+                *("security_updates_canary", "app9"),
+            ],
+        ),
+        ({"security_updates_scope": "some"}, ["security_updates_scope", "some", "security, all"]),
         ({"traffic_timeout": -5}, ["traffic_timeout", "-5"]),
         ({"security_updates_exclude": ["lab-agnet"]}, ["security_updates_exclude", "lab-agnet"]),
-        ({"security_updates_canary": ["app9"]}, ["security_updates_canary", "app9"]),
-        ({"security_updates_scope": "some"}, ["security_updates_scope", "some", "security, all"]),
     ],
-    ids=lambda value: next(iter(value)) if isinstance(value, dict) else None,
+    ids=["values", "choice", "value of a step", "package"],
 )
 def test_bad_input(platform: Platform, options: dict[str, object], words: list[str]) -> None:
     outcome = platform.run("-e", json.dumps(options))
