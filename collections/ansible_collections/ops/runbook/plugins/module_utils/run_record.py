@@ -123,6 +123,8 @@ class RunRecord:
     #: Of a check-mode run: the plan that was saved. Of a run under an approved plan: that plan, and who approved it.
     plan: Mapping[str, Any] = field(default_factory=dict)
     approval: Mapping[str, Any] = field(default_factory=dict)
+    #: Checkpoints of the evidence that the run sealed, as texts.
+    checkpoints: list[str] = field(default_factory=list)
     #: Host patterns of plays that matched no host.
     unmatched: list[str] = field(default_factory=list)
     #: How many changes and failures were left out, because a record holds a limited number.
@@ -150,6 +152,7 @@ class RunRecord:
             "reports": self.reports,
             "plan": dict(self.plan),
             "approval": dict(self.approval),
+            "checkpoints": self.checkpoints,
             "unmatched": self.unmatched,
             "omitted": self.omitted,
         }

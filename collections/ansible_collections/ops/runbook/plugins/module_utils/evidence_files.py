@@ -1,0 +1,232 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The store's side of evidence protection: it keeps files and says what is there. It judges nothing and holds no key.
+
+Together with evidence_hash it is one program that is sent to the store for each question. The layout below its root::
+
+    items/COLLECTION/...       what is sealed; never written again
+    seals/000001/              manifest, checkpoint, checkpoint.sig, checkpoint.tsr
+    incoming/                  what was received and is not sealed yet
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import fcntl
+import json
+import os
+import re
+import shutil
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, BinaryIO
+
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_hash import files_below, hash_files
+
+MARK = "ops-runbook-evidence "
+_SEAL = re.compile(r"\d{6}")
+_CONTROL = ("custody/", "holds/", "deletions/")
+_PIECE = 8 << 20
+
+
+class StoreError(Exception):
+    """The store cannot do what was asked."""
+
+
+def pack(value: Any) -> str:
+    """A value as one short line."""
+    return base64.b64encode(zlib.compress(json.dumps(value).encode("utf-8"), 1)).decode("ascii")
+
+
+def unpack(text: str) -> Any:
+    """What was packed."""
+    return json.loads(zlib.decompress(base64.b64decode(text)))
+
+
+class Store:
+    """The files below a root."""
+
+    def __init__(self, root: str) -> None:
+        self.items = os.path.join(root, "items")
+        self.seals = os.path.join(root, "seals")
+        self.incoming = os.path.join(root, "incoming")
+        self.root = root
+
+    def log(self) -> dict[str, Any]:
+        """All seals, and the items that say what was done with others."""
+        seals = {}
+        with contextlib.suppress(FileNotFoundError):
+            for name in sorted(os.listdir(self.seals)):
+                if _SEAL.fullmatch(name):
+                    seals[name] = {
+                        file: _text(os.path.join(self.seals, name, file))
+                        for file in sorted(os.listdir(os.path.join(self.seals, name)))
+                    }
+        control = {
+            path: _text(os.path.join(self.items, path))
+            for path, _size in self._files(self.items)
+            if path.startswith(_CONTROL)
+        }
+        return {"seals": seals, "control": control, "incoming": len(list(self._files(self.incoming)))}
+
+    def hash(self) -> dict[str, Any]:
+        """The SHA-256 of every item that is there, and why some cannot be read."""
+        hashes, failures = hash_files(self.items, dict(self._files(self.items)))
+        return {"hashes": hashes, "failures": failures}
+
+    def receive(self, items: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+        """Write pieces of items to where they wait for their seal."""
+        for path, piece in items.items():
+            target = self._inside(self.incoming, path)
+            os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+            with open(target, "ab" if piece["offset"] else "wb", opener=_private) as file:
+                file.write(base64.b64decode(piece["content"]))
+        return {"received": len(items)}
+
+    def read(self, path: str, offset: int) -> dict[str, Any]:
+        """A piece of an item."""
+        target = self._inside(self.items, path)
+        try:
+            with open(target, "rb") as file:
+                file.seek(offset)
+                content = file.read(_PIECE)
+                return {"content": base64.b64encode(content).decode("ascii"), "size": os.path.getsize(target)}
+        except OSError as error:
+            raise StoreError(f"items/{path} cannot be read: {error.strerror}") from error
+
+    def discard(self) -> dict[str, Any]:
+        """Forget what was received and not sealed."""
+        found = len(list(self._files(self.incoming)))
+        shutil.rmtree(self.incoming, ignore_errors=True)
+        return {"discarded": found}
+
+    def commit(self, number: int, files: Mapping[str, str]) -> dict[str, Any]:
+        """Put what was received beside the other items, then its seal beside the other seals.
+
+        Killed in between, it has put files there that no seal names; the next seal replaces them.
+        """
+        with self._alone():
+            sealed = self._sealed()
+            if number != len(sealed) + 1:
+                raise StoreError(f"seal {number} cannot follow seal {len(sealed)}: somebody else has sealed meanwhile")
+            taken = {path for manifest in sealed for path in manifest}
+            wanted = _manifest(files["manifest"])
+            self._check(wanted, taken)
+            for path in wanted:
+                target = self._inside(self.items, path)
+                os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+                source = os.path.join(self.incoming, path)
+                os.chmod(source, 0o400)
+                os.replace(source, target)
+            self._write_seal(number, files)
+            shutil.rmtree(self.incoming, ignore_errors=True)
+        return {"sealed": len(wanted)}
+
+    def remove(self, paths: Sequence[str]) -> dict[str, Any]:
+        """Delete items. Whoever asks has sealed before that and why they are deleted."""
+        gone = []
+        for path in paths:
+            if path.startswith((*_CONTROL, "ledger/")):
+                raise StoreError(f"items/{path} is never deleted")
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._inside(self.items, path))
+                gone.append(path)
+        os.sync()
+        return {"removed": gone}
+
+    def _check(self, wanted: Mapping[str, str], taken: set[str]) -> None:
+        again = sorted(set(wanted) & taken)
+        if again:
+            raise StoreError(f"items/{again[0]} is sealed already")
+        sizes = dict(self._files(self.incoming))
+        missing = sorted(set(wanted) - set(sizes))
+        if missing:
+            raise StoreError(f"{missing[0]} was not received")
+        hashes, failures = hash_files(self.incoming, {path: sizes[path] for path in wanted})
+        other = sorted(path for path in wanted if hashes.get(path) != wanted[path])
+        if other:
+            raise StoreError(f"{other[0]} did not arrive as it was sent: {failures.get(other[0], 'other content')}")
+
+    def _sealed(self) -> list[dict[str, str]]:
+        """The manifests of all seals, in order."""
+        names = sorted(os.listdir(self.seals)) if os.path.isdir(self.seals) else []
+        return [_manifest(_text(os.path.join(self.seals, name, "manifest"))) for name in names if _SEAL.fullmatch(name)]
+
+    def _write_seal(self, number: int, files: Mapping[str, str]) -> None:
+        draft = os.path.join(self.seals, ".draft")
+        shutil.rmtree(draft, ignore_errors=True)
+        os.makedirs(draft, mode=0o700)
+        for name, text in files.items():
+            with open(os.path.join(draft, name), "wb", opener=_private) as file:
+                file.write(text.encode("latin-1"))
+                os.fchmod(file.fileno(), 0o400)
+        # Once for all files: the items are on disk before the seal that names them gets its name.
+        os.sync()
+        os.rename(draft, os.path.join(self.seals, f"{number:06}"))
+        os.sync()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        os.makedirs(self.root, mode=0o700, exist_ok=True)
+        with open(os.path.join(self.root, ".lock"), "ab", opener=_private) as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    @staticmethod
+    def _files(folder: str) -> Iterator[tuple[str, int]]:
+        with contextlib.suppress(FileNotFoundError):
+            yield from files_below(folder)
+
+    @staticmethod
+    def _inside(folder: str, path: str) -> str:
+        target = os.path.normpath(os.path.join(folder, path))
+        if not target.startswith(folder + os.sep):
+            raise StoreError(f"{path} leads out of {folder}")
+        return target
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)
+
+
+def _text(path: str) -> str:
+    with open(path, "rb") as file:
+        return file.read().decode("latin-1")
+
+
+def _manifest(text: str) -> dict[str, str]:
+    return {line[66:]: line[:64] for line in text.splitlines()}
+
+
+def describe_folder(folder: str) -> dict[str, Any]:
+    """SHA-256 and size of every file in a folder that is a source of evidence."""
+    sizes = dict(files_below(folder))
+    hashes, failures = hash_files(folder, sizes)
+    return {"items": {path: [digest, sizes[path]] for path, digest in hashes.items()}, "failures": failures}
+
+
+def send_files(folder: str, pieces: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """Pieces of files of a source: (path, offset, bytes)."""
+    found = {}
+    for path, offset, length in pieces:
+        file: BinaryIO
+        with open(os.path.join(folder, path), "rb") as file:
+            file.seek(offset)
+            found[path] = base64.b64encode(file.read(length)).decode("ascii")
+    return {"pieces": found}
+
+
+def main(job: Mapping[str, Any], further: Mapping[str, Callable[..., dict[str, Any]]]) -> None:
+    """Do a job, and print what came of it on one line."""
+    store = Store(job.get("root", ""))
+    operations: dict[str, Callable[..., dict[str, Any]]] = {
+        **{name: getattr(store, name) for name in ("log", "hash", "receive", "read", "discard", "commit", "remove")},
+        "describe_folder": describe_folder,
+        "send_files": send_files,
+        **further,
+    }
+    try:
+        answer = operations[job["operation"]](**job.get("arguments", {}))
+    except (StoreError, OSError) as error:
+        answer = {"error": str(error)}
+    print(MARK + pack(answer))

@@ -1,0 +1,41 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The program that a store or a source of evidence gets for each question, and what it answers."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.ops.runbook.plugins.module_utils import evidence_files
+
+#: In the order in which they need each other.
+_PARTS = ("hash", "files", "query")
+#: What the files import from each other; joined, they are one file.
+_JOINED_IMPORT = re.compile(r"^from (?:__future__|ansible_collections\.\S+) import (?:\([^)]*\)|.*)\n", re.MULTILINE)
+_CALL = '\nmain(json.loads({job!r}), {{"describe_query": describe_query, "send_documents": send_documents}})\n'
+
+
+@functools.cache
+def _sources() -> str:
+    folder = Path(evidence_files.__file__).parent
+    texts = [(folder / f"evidence_{part}.py").read_text(encoding="utf-8") for part in _PARTS]
+    return "\n".join(["from __future__ import annotations", *(_JOINED_IMPORT.sub("", text) for text in texts)])
+
+
+def program(operation: str, root: str = "", **arguments: Any) -> bytes:
+    """The program that does one thing. It travels through a pipe: no file of it lands on the host."""
+    job = json.dumps({"operation": operation, "root": root, "arguments": arguments})
+    return (_sources() + _CALL.format(job=job)).encode()
+
+
+def answer(stdout: str) -> Mapping[str, Any] | None:
+    """What the program said; None where it did not come to that."""
+    for line in reversed(stdout.splitlines()):
+        if line.startswith(evidence_files.MARK):
+            found: dict[str, Any] = evidence_files.unpack(line[len(evidence_files.MARK) :])
+            return found
+    return None

@@ -1,0 +1,220 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""What there is to seal: documents of databases, folders of hosts, and the controller's own reports and ledger."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_checkpoint import CONTROL, LEDGER, Item, safe_path
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_hash import files_below, hash_files
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_log import Log
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_memory import OWN, new_entries
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_program import program
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import (
+    BATCH,
+    Candidate,
+    EvidenceError,
+    Remote,
+    of_bytes,
+    of_file,
+)
+
+REPORTS = "reports"
+_COLLECTION = re.compile(r"[a-z][a-z0-9_-]*")
+_KINDS = {"query": {"query", "database", "account"}, "directory": {"directory"}}
+
+
+@dataclass(frozen=True)
+class Source:
+    """A collection, where it comes from on one host."""
+
+    collection: str
+    host: str
+    options: Mapping[str, str]
+
+    @property
+    def question(self) -> bytes:
+        """The program that describes what is there."""
+        if "query" in self.options:
+            return program("describe_query", **self._query)
+        return program("describe_folder", folder=self.options["directory"])
+
+    @property
+    def _query(self) -> dict[str, str]:
+        options = {"account": "postgres", **self.options}
+        return {name: options[name] for name in ("database", "query", "account")}
+
+    def contents(self, remote: Remote, names: Sequence[tuple[str, int]]) -> Mapping[str, bytes]:
+        """The whole content of small items, in one round trip."""
+        if "query" in self.options:
+            wanted = [name for name, _size in names]
+            said = remote.ask(self.host, "send_documents", **self._query, names=wanted)
+        else:
+            pieces = [[name, 0, size] for name, size in names]
+            said = remote.ask(self.host, "send_files", folder=self.options["directory"], pieces=pieces)
+        return {name: base64.b64decode(text) for name, text in said["pieces"].items()}
+
+    def piece(self, remote: Remote, name: str, offset: int, length: int) -> bytes:
+        """A piece of a large file."""
+        if "query" in self.options:
+            return self.contents(remote, [(name, 0)])[name][offset : offset + length]
+        said = remote.ask(self.host, "send_files", folder=self.options["directory"], pieces=[[name, offset, length]])
+        return base64.b64decode(said["pieces"][name])
+
+
+def sources_of(host: str, variable: Any) -> tuple[list[Source], list[str]]:
+    """The sources of one host, and what is wrong with the variable."""
+    found, errors = [], []
+    if not isinstance(variable, Mapping):
+        return [], [f"evidence_store_sources of {host} is no mapping of collections"]
+    for collection, options in variable.items():
+        where = f"evidence_store_sources[{collection!r}] of {host}"
+        if not isinstance(options, Mapping):
+            errors.append(f"{where} is no mapping; give a directory, or a database and a query")
+            continue
+        kind = next((kind for kind in _KINDS if kind in options), "")
+        if not _COLLECTION.fullmatch(str(collection)) or collection in (*CONTROL, LEDGER, REPORTS):
+            errors.append(f"{where}: its name is one of the store's own, or has other than small letters and digits")
+        elif not kind or set(options) - _KINDS[kind] or (kind == "query" and "database" not in options):
+            errors.append(f"{where} needs a directory, or a database and a query with a column name, and nothing else")
+        else:
+            found.append(Source(str(collection), host, {name: str(value) for name, value in options.items()}))
+    return found, errors
+
+
+@dataclass
+class Gathered:
+    """What is there to be sealed."""
+
+    candidates: list[Candidate] = field(default_factory=list)
+    #: Items that differ from what was sealed under their name.
+    altered: list[str] = field(default_factory=list)
+    #: Whether a seal is necessary.
+    due: bool = False
+    #: What is new, for operators: one line for each item but those that each run makes anew.
+    lines: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Gatherer:
+    """Compares what there is with what was sealed."""
+
+    remote: Remote
+    log: Log
+    state: Path
+
+    def __post_init__(self) -> None:
+        self._sealed = {item.path: item.sha256 for item in self.log.items}
+        self._found = Gathered()
+
+    def gather(self, sources: Sequence[Source], directories: Mapping[str, str]) -> Gathered:
+        """Everything new, of all sources and of the controller."""
+        self._hosts(sources)
+        for collection, directory in directories.items():
+            self._folder(collection, Path(directory).expanduser())
+        self._folder(REPORTS, self.state / "reports")
+        entries = new_entries(self.state, self.log.items)
+        if entries:
+            self._found.candidates.append(of_bytes(entries.piece.path, entries.content))
+            self._found.due = self._found.due or entries.due
+            self._found.lines.append("new entries of the controller's ledger")
+        if not self._found.due:
+            return Gathered(altered=self._found.altered)
+        return self._found
+
+    def _hosts(self, sources: Sequence[Source]) -> None:
+        answers = list(zip(sources, self._ask(sources), strict=True))
+        for collection in sorted({source.collection for source in sources}):
+            own = [(source.host, said) for source, said in answers if source.collection == collection]
+            if all(said.get("standby") for _host, said in own):
+                hosts = ", ".join(host for host, _said in own)
+                raise EvidenceError(f"{collection}: no primary answers, only the standbys {hosts}")
+        for source, said in answers:
+            for name, reason in said.get("failures", {}).items():
+                raise EvidenceError(f"{source.host}: {source.collection} {name} cannot be read: {reason}")
+            new = self._new(source.collection, {name: (sha, size) for name, (sha, size) in said["items"].items()})
+            self._found.candidates += self._fetch(source, list(new))
+
+    def _ask(self, sources: Sequence[Source]) -> list[Mapping[str, Any]]:
+        """All hosts at once; a host with several sources several times."""
+        answers: dict[int, Mapping[str, Any]] = {}
+        waiting = list(enumerate(sources))
+        while waiting:
+            now: dict[str, int] = {}
+            for number, source in waiting:
+                now.setdefault(source.host, number)
+            said = self.remote.ask_all({host: sources[number].question for host, number in now.items()})
+            answers.update({number: said[host] for host, number in now.items()})
+            waiting = [(number, source) for number, source in waiting if number not in answers]
+        return [answers[number] for number in range(len(sources))]
+
+    def _folder(self, collection: str, folder: Path) -> None:
+        if not folder.is_dir():
+            return
+        sizes = dict(files_below(str(folder)))
+        hashes, failures = hash_files(str(folder), sizes)
+        for name, reason in failures.items():
+            raise EvidenceError(f"{folder / name} cannot be read: {reason}")
+        described = {name: (hashes[name], sizes[name]) for name in hashes if not name.endswith("latest.json")}
+        self._found.candidates += [
+            of_file(item.path, item.sha256, folder / name) for item, name, _size in self._new(collection, described)
+        ]
+
+    def _new(self, collection: str, described: Mapping[str, tuple[str, int]]) -> Iterator[tuple[Item, str, int]]:
+        for name, (sha256, size) in sorted(described.items()):
+            path = safe_path(collection, name)
+            if self._sealed.get(path) == sha256:
+                continue
+            if path in self._sealed:
+                path = f"{path}@{sha256[:12]}"
+                if path in self._sealed:
+                    continue
+                self._found.altered.append(safe_path(collection, name))
+            own = collection == REPORTS and name.startswith(OWN)
+            self._found.due = self._found.due or not own
+            if not own:
+                self._found.lines.append(f"{sha256}  {path}")
+            yield Item(path, sha256), name, size
+
+    def _fetch(self, source: Source, new: Sequence[tuple[Item, str, int]]) -> Iterator[Candidate]:
+        """Small items come many at a time, when they are needed; large ones in pieces."""
+        for batch in _batches(new):
+            cached = _Cached(source, self.remote, [(name, size) for _item, name, size in batch])
+            for item, name, size in batch:
+                get = partial(source.piece, self.remote, name) if size > BATCH else partial(cached.piece, name)
+                yield Candidate(item, size, get)
+
+
+class _Cached:
+    """Items of a source that come together, as soon as one of them is asked for."""
+
+    def __init__(self, source: Source, remote: Remote, names: Sequence[tuple[str, int]]) -> None:
+        self._get = partial(source.contents, remote, names)
+        self._contents: Mapping[str, bytes] = {}
+
+    def piece(self, name: str, offset: int, length: int) -> bytes:
+        """A piece of one of them."""
+        if not self._contents:
+            self._contents = self._get()
+        if name not in self._contents:
+            raise EvidenceError(f"{name} is gone from its source since it was looked at; run again")
+        return self._contents[name][offset : offset + length]
+
+
+def _batches(new: Iterable[tuple[Item, str, int]]) -> Iterator[list[tuple[Item, str, int]]]:
+    batch: list[tuple[Item, str, int]] = []
+    held = 0
+    for row in new:
+        if batch and held + row[2] > BATCH:
+            yield batch
+            batch, held = [], 0
+        batch.append(row)
+        held += row[2]
+    if batch:
+        yield batch

@@ -1,0 +1,199 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""The controller's side of a store of evidence: asks it, judges what it answers, and seals."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_checkpoint import (
+    CHECKPOINT,
+    MANIFEST,
+    NOTHING_BEFORE,
+    SIGNATURE,
+    TOKEN,
+    Checkpoint,
+    Item,
+    manifest_of,
+)
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_log import Log, read
+from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import utc_now
+from ansible_collections.ops.runbook.plugins.module_utils.merkle import Tree
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_keys import Keys
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_memory import remembered
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_program import answer, program
+from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut, Reply
+
+#: Content that goes to or from a host in one round trip, in bytes.
+BATCH = 8 << 20
+TIMEOUT = 3600.0
+
+
+class EvidenceError(Exception):
+    """What was asked for cannot be done; says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """Something that is to be sealed, and how to get its content piece by piece."""
+
+    item: Item
+    size: int
+    #: (offset, length) → the piece.
+    content: Callable[[int, int], bytes]
+
+
+def of_bytes(path: str, content: bytes) -> Candidate:
+    """Something whose content is at hand."""
+    item = Item(path, hashlib.sha256(content).hexdigest())
+    return Candidate(item, len(content), lambda offset, length: content[offset : offset + length])
+
+
+def of_file(path: str, sha256: str, file: Path) -> Candidate:
+    """A file on the controller."""
+
+    def piece(offset: int, length: int) -> bytes:
+        with file.open("rb") as opened:
+            opened.seek(offset)
+            return opened.read(length)
+
+    return Candidate(Item(path, sha256), file.stat().st_size, piece)
+
+
+@dataclass
+class Remote:
+    """Hosts that answer the evidence programs."""
+
+    fan_out: FanOut
+
+    def ask(self, host: str, operation: str, root: str = "", **arguments: Any) -> Mapping[str, Any]:
+        """Ask one host. Raises EvidenceError where it does not answer or cannot do it."""
+        reply = self.fan_out.run_python({host: program(operation, root, **arguments)}, TIMEOUT)[host]
+        return judged(host, reply)
+
+    def ask_all(self, questions: Mapping[str, bytes]) -> dict[str, Mapping[str, Any]]:
+        """Ask many hosts at once."""
+        replies = self.fan_out.run_python(questions, TIMEOUT)
+        return {host: judged(host, reply) for host, reply in replies.items()}
+
+
+def judged(host: str, reply: Reply) -> Mapping[str, Any]:
+    """The answer in a reply."""
+    said = None if reply.error else answer(reply.stdout)
+    if said is None:
+        text = reply.error or reply.stderr.strip() or reply.stdout.strip() or "no message"
+        raise EvidenceError(f"{host} does not answer: {text[-500:]}")
+    if "error" in said:
+        raise EvidenceError(f"{host}: {said['error']}")
+    return said
+
+
+@dataclass
+class EvidenceStore:
+    """A store as the controller sees it."""
+
+    remote: Remote
+    host: str
+    root: str
+    keys: Keys
+    state: Path
+    #: Collection → seconds for which it is kept; the empty name is for all others.
+    keep: Mapping[str, int] = field(default_factory=dict)
+
+    def ask(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
+        """Ask the store's host."""
+        return self.remote.ask(self.host, operation, self.root, **arguments)
+
+    def log(self) -> Log:
+        """Everything that was sealed, judged by keys, and by what the run records remember."""
+        said = self.ask("log")
+        self.seals = {
+            name: {file: text.encode("latin-1") for file, text in files.items()}
+            for name, files in said["seals"].items()
+        }
+        control = {path: text.encode("latin-1") for path, text in said["control"].items()}
+        return read(self.seals, control, remembered(self.state), self.keys.unsigned, self.keys.unstamped)
+
+    def sound_log(self) -> Log:
+        """The same, refused if anything is wrong with it: nothing is built upon what was tampered with."""
+        log = self.log()
+        if log.problems:
+            first = "; ".join(str(problem) for problem in log.problems[:3])
+            raise EvidenceError(
+                f"what was sealed on {self.host} is not as it was: {first}. Nothing is sealed upon it; "
+                "playbooks/backup_recovery/evidence_protection_verify.yml names all damage"
+            )
+        return log
+
+    def content(self, path: str) -> bytes:
+        """An item, as it is on the store."""
+        content, size = b"", 1
+        while len(content) < size:
+            said = self.ask("read", path=path, offset=len(content))
+            size = said["size"]
+            piece = base64.b64decode(said["content"])
+            if not piece:
+                break
+            content += piece
+        return content
+
+    def seal(self, log: Log, candidates: Sequence[Candidate]) -> Checkpoint:
+        """Send what is new, and seal it with all that was sealed before."""
+        ordered = sorted(candidates, key=lambda candidate: candidate.item.path)
+        self.ask("discard")
+        for batch in _batches(ordered):
+            self.ask("receive", items=batch)
+        manifest = manifest_of(candidate.item for candidate in ordered)
+        checkpoint = self._checkpoint(log, ordered, manifest)
+        text = checkpoint.text.encode("ascii")
+        files = {
+            MANIFEST: manifest.encode("ascii"),
+            CHECKPOINT: text,
+            SIGNATURE: self.keys.sign(text),
+            TOKEN: self.keys.stamp(text),
+        }
+        self.ask("commit", number=checkpoint.seal, files={name: data.decode("latin-1") for name, data in files.items()})
+        return checkpoint
+
+    def _checkpoint(self, log: Log, ordered: Sequence[Candidate], manifest: str) -> Checkpoint:
+        tree = Tree(log.tree.leaf(index) for index in range(len(log.tree)))
+        tree.extend(candidate.item.leaf for candidate in ordered)
+        collections = {candidate.item.collection for candidate in ordered}
+        return Checkpoint(
+            seal=len(log.checkpoints) + 1,
+            items=len(tree),
+            root=tree.root().hex(),
+            manifest=hashlib.sha256(manifest.encode("ascii")).hexdigest(),
+            previous=log.last.sha256 if log.last else NOTHING_BEFORE,
+            time=utc_now(),
+            keep={name: self.keep.get(name, self.keep[""]) for name in collections},
+        )
+
+
+def _batches(candidates: Iterable[Candidate]) -> Iterator[dict[str, dict[str, Any]]]:
+    """What is sent in one round trip: many small items, or a piece of a large one."""
+    batch: dict[str, dict[str, Any]] = {}
+    held = 0
+    for candidate in candidates:
+        offset = 0
+        while True:
+            piece = candidate.content(offset, BATCH)
+            batch[candidate.item.path] = {"offset": offset, "content": base64.b64encode(piece).decode("ascii")}
+            held, offset = held + len(piece), offset + len(piece)
+            if held >= BATCH:
+                yield batch
+                batch, held = {}, 0
+            if offset >= candidate.size or not piece:
+                break
+    if batch:
+        yield batch
+
+
+def now() -> datetime:
+    """The time in UTC."""
+    return datetime.now(UTC)

@@ -1,0 +1,394 @@
+"""A whole store in a folder: sealed with real keys, damaged in every way, and what the verifier names."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_checkpoint import Checkpoint, SealError, safe_path
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_log import (
+    Log,
+    Problem,
+    Remembered,
+    check_items,
+    read,
+)
+from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger
+from ansible_collections.ops.runbook.plugins.plugin_utils import evidence_package, evidence_records
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_keys import Keys, SealingError
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_memory import (
+    check_ledger,
+    damaged_entry,
+    new_entries,
+    remembered,
+)
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_program import answer, program
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import (
+    EvidenceError,
+    EvidenceStore,
+    of_bytes,
+)
+
+WHY = evidence_records.Why("because the test says so")
+DAY = 86_400
+
+
+class Here:
+    """The store's host is this machine: its program runs in a process of its own, as it does there."""
+
+    def ask(self, host: str, operation: str, root: str = "", **arguments: Any) -> Mapping[str, Any]:
+        done = subprocess.run(
+            [sys.executable, "-ISBX", "utf8", "-"],
+            input=program(operation, root, **arguments),
+            capture_output=True,
+            check=False,
+        )
+        said = answer(done.stdout.decode())
+        assert said is not None, done.stderr.decode()
+        if "error" in said:
+            raise EvidenceError(f"{host}: {said['error']}")
+        return said
+
+
+@dataclass
+class Sealed:
+    """A store with three seals, and what was remembered of it."""
+
+    store: EvidenceStore
+    known: list[Remembered]
+
+    @property
+    def root(self) -> Path:
+        return Path(self.store.root)
+
+    def problems(self, *, known: bool = True) -> list[Problem]:
+        said = self.store.ask("log")
+        seals = {name: {f: t.encode("latin-1") for f, t in files.items()} for name, files in said["seals"].items()}
+        control = {path: text.encode("latin-1") for path, text in said["control"].items()}
+        keys = self.store.keys
+        log = read(seals, control, self.known if known else (), keys.unsigned, keys.unstamped)
+        hashes = self.store.ask("hash")
+        return [*log.problems, *check_items(log, hashes["hashes"], hashes["failures"])]
+
+
+@pytest.fixture(scope="session")
+def keys(tmp_path_factory: pytest.TempPathFactory) -> Keys:
+    return make_keys(tmp_path_factory.mktemp("keys"))
+
+
+def make_keys(folder: Path) -> Keys:
+    key = folder / "key"
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+    (folder / "signers").write_text(f"keeper@example.org {key.with_suffix('.pub').read_text(encoding='ascii')}")
+    files = ["-keyout", folder / "tsa.key", "-out", folder / "tsa.pem"]
+    kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=Time stamps"]
+    usage = ["-addext", "extendedKeyUsage=critical,timeStamping", "-addext", "basicConstraints=CA:FALSE"]
+    subprocess.run(["openssl", "req", "-x509", *kind, *usage, *files], check=True, capture_output=True)
+    return Keys(
+        signing_key=str(key),
+        allowed_signers=str(folder / "signers"),
+        tsa_certificate=str(folder / "tsa.pem"),
+        tsa_key=str(folder / "tsa.key"),
+        tsa_authority=str(folder / "tsa.pem"),
+    )
+
+
+@pytest.fixture(scope="session")
+def master(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Remembered]]:
+    """Three seals, made once."""
+    root = tmp_path_factory.mktemp("store") / "evidence"
+    store = EvidenceStore(Here(), "store1", str(root), keys, root.parent, {"": DAY})  # type: ignore[arg-type]
+    known = []
+    for number in range(3):
+        names = [f"documents/{number}-{name}.json" for name in range(5)]
+        candidates = [of_bytes(name, f'{{"name": "{name}"}}\n'.encode()) for name in names]
+        known.append(Remembered(store.seal(store.sound_log(), candidates), f"run {number}"))
+    return root, known
+
+
+@pytest.fixture
+def sealed(master: tuple[Path, list[Remembered]], keys: Keys, tmp_path: Path) -> Sealed:
+    root, known = master
+    shutil.copytree(root, tmp_path / "evidence")
+    store = EvidenceStore(Here(), "store1", str(tmp_path / "evidence"), keys, tmp_path / "state", {"": DAY})  # type: ignore[arg-type]
+    return Sealed(store, list(known))
+
+
+def flip(path: Path, at: int = -1) -> None:
+    """One bit of the byte in the middle, or at the place."""
+    content = bytearray(path.read_bytes())
+    content[at if at >= 0 else len(content) // 2] ^= 1
+    path.chmod(0o600)
+    path.write_bytes(bytes(content))
+
+
+def test_what_was_sealed_is_whole(sealed: Sealed) -> None:
+    assert sealed.problems() == []
+    log = sealed.store.sound_log()
+    assert [checkpoint.items for checkpoint in log.checkpoints] == [5, 10, 15]
+    assert [point.checkpoint for point in sealed.known] == log.checkpoints
+
+
+@pytest.mark.parametrize(
+    ("path", "kind", "name"),
+    [
+        ("items/documents/1-2.json", "item", "documents/1-2.json"),
+        ("seals/000002/manifest", "manifest", "of seal 000002"),
+        ("seals/000002/checkpoint", "checkpoint", "of seal 000002"),
+        ("seals/000002/checkpoint.sig", "signature", "of seal 000002"),
+        ("seals/000002/checkpoint.tsr", "token", "of seal 000002"),
+        ("seals/000003/checkpoint", "checkpoint", "of seal 000003"),
+        ("seals/000003/checkpoint.sig", "signature", "of seal 000003"),
+        ("seals/000003/checkpoint.tsr", "token", "of seal 000003"),
+    ],
+)
+@pytest.mark.parametrize("known", [True, False], ids=["remembered", "offline"])
+def test_one_flipped_bit_is_named(sealed: Sealed, path: str, kind: str, name: str, *, known: bool) -> None:
+    flip(sealed.root / path)
+    found = sealed.problems(known=known)
+    assert [(problem.kind, problem.name) for problem in found] == [(kind, name)]
+    if kind != "item":
+        with pytest.raises(EvidenceError, match="Nothing is sealed upon it"):
+            sealed.store.sound_log()
+
+
+def test_every_byte_of_a_checkpoint_counts(sealed: Sealed) -> None:
+    """It has one form: whatever is altered makes it another checkpoint, or none."""
+    made = sealed.known[-1].checkpoint
+    for at in range(len(made.text)):
+        altered = bytearray(made.text.encode("ascii"))
+        altered[at] ^= 1
+        try:
+            assert Checkpoint.parse(bytes(altered)) != made
+        except SealError as error:
+            assert "no checkpoint" in str(error)  # noqa: PT017 - either will do
+
+
+def rename(sealed: Sealed, *moves: tuple[str, str]) -> None:
+    for old, new in moves:
+        (sealed.root / old).rename(sealed.root / new)
+
+
+def drop_last_seal(sealed: Sealed) -> None:
+    shutil.rmtree(sealed.root / "seals/000003")
+    for path in sealed.root.glob("items/documents/2-*"):
+        path.unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "expected"),
+    [
+        (lambda s: (s.root / "items/documents/0-1.json").unlink(), ["item documents/0-1.json: it is missing"]),
+        (lambda s: os.truncate(s.root / "items/documents/0-1.json", 3), ["item documents/0-1.json: it was altered"]),
+        (lambda s: (s.root / "items/documents/x.json").write_text("new"), ["not sealed documents/x.json"]),
+        (lambda s: shutil.rmtree(s.root / "seals/000002"), ["seal 000002: it is missing"]),
+        (lambda s: (s.root / "seals/000002/checkpoint.tsr").unlink(), ["token of seal 000002: it is missing"]),
+        (lambda s: os.truncate(s.root / "seals/000002/manifest", 70), ["manifest of seal 000002"]),
+        (drop_last_seal, ["seal 000003: it is missing, but run 2 has kept"]),
+        (
+            lambda s: rename(
+                s, ("seals/000002", "seals/x"), ("seals/000001", "seals/000002"), ("seals/x", "seals/000001")
+            ),
+            ["checkpoint of seal 000001: it is another one than run 0"],
+        ),
+    ],
+    ids=["item gone", "item cut", "item added", "seal gone", "token gone", "manifest cut", "rolled back", "reordered"],
+)
+def test_damage_is_named(sealed: Sealed, damage: Callable[[Sealed], None], expected: list[str]) -> None:
+    for folder in sealed.root.glob("seals/*"):
+        folder.chmod(0o700)
+        for path in folder.iterdir():
+            path.chmod(0o600)
+    for path in sealed.root.glob("items/documents/*"):
+        path.chmod(0o600)
+    damage(sealed)
+    found = [str(problem) for problem in sealed.problems()]
+    assert len(found) == len(expected) or expected[0].startswith("seal 000002"), found
+    for text, start in zip(found, expected, strict=False):
+        assert text.startswith(start), found
+
+
+def test_whoever_has_root_and_a_key_of_his_own_is_found(sealed: Sealed, tmp_path: Path) -> None:
+    """The whole store made anew, well-formed, with other content and another key."""
+    (tmp_path / "forger").mkdir()
+    forged = EvidenceStore(
+        Here(),
+        "store1",
+        str(tmp_path / "forged"),
+        make_keys(tmp_path / "forger"),
+        tmp_path / "state",
+        {"": DAY},  # type: ignore[arg-type]
+    )
+    for number in range(3):
+        forged.seal(forged.sound_log(), [of_bytes(f"documents/{number}.json", b"forged")])
+    other = Sealed(EvidenceStore(Here(), "store1", forged.root, sealed.store.keys, forged.state, {}), sealed.known)  # type: ignore[arg-type]
+    assert str(other.problems()[0]).startswith("checkpoint of seal 000001: it is another one than run 0 has kept")
+    assert {problem.kind for problem in other.problems(known=False)} >= {"signature", "token"}
+
+
+def test_history_that_the_right_key_rewrote_is_found(sealed: Sealed, keys: Keys, tmp_path: Path) -> None:
+    """With the signing key and the authority, too: the run records still know better."""
+    again = EvidenceStore(Here(), "store1", str(tmp_path / "again"), keys, tmp_path / "state", {"": DAY})  # type: ignore[arg-type]
+    for number in range(3):
+        again.seal(again.sound_log(), [of_bytes(f"documents/{number}.json", b"rewritten")])
+    other = Sealed(again, sealed.known)
+    assert "another one than run 0 has kept" in str(other.problems()[0])
+    assert other.problems(known=False) == []
+
+
+def test_what_is_not_sealed_yet_never_shows(sealed: Sealed) -> None:
+    """A time stamping authority that does not answer: nothing of it stays but what the next seal forgets."""
+    store = sealed.store
+    store.keys = Keys(**{**vars(store.keys), "tsa_url": "http://127.0.0.1:9/"})
+    with pytest.raises(SealingError, match="does not answer"):
+        store.seal(store.sound_log(), [of_bytes("documents/new.json", b"new")])
+    assert sealed.problems() == []
+    assert store.ask("discard") == {"discarded": 1}
+    with pytest.raises(EvidenceError, match="somebody else has sealed meanwhile"):
+        store.ask("commit", number=3, files={"manifest": ""})
+    with pytest.raises(EvidenceError, match="leads out of"):
+        store.ask("read", path="../seals/000001/manifest", offset=0)
+    with pytest.raises(EvidenceError, match="is never deleted"):
+        store.ask("remove", paths=["custody/000001.json"])
+
+
+def test_holds_and_retention(sealed: Sealed) -> None:
+    store = sealed.store
+    log = store.sound_log()
+    with pytest.raises(EvidenceError, match=r"documents/0-0.json: kept until \d{4}"):
+        evidence_records.due(store, log, ["documents/0-0.json"])
+    assert evidence_records.due(store, log, []).leaves == []
+    # The promise at the time of the seal counts, whatever is promised now.
+    store.keep = {"": 0}
+    assert evidence_records.due(store, log, []).leaves == []
+
+    store.keep = {"": 0, "temporary": 0}
+    store.seal(log, [of_bytes(f"temporary/{number}", b"%d" % number) for number in range(3)])
+    log = store.log()
+    with pytest.raises(EvidenceError, match="at least three words"):
+        evidence_records.hold(log, "case-1", ["temporary/1"], evidence_records.Why("no"))
+    store.seal(log, [evidence_records.hold(log, "case-1", ["temporary/1"], WHY)])
+    log = store.log()
+    assert [log.items[leaf].path for leaf in evidence_records.due(store, log, []).leaves] == [
+        "temporary/0",
+        "temporary/2",
+    ]
+    with pytest.raises(EvidenceError, match="under the legal hold case-1"):
+        evidence_records.due(store, log, ["temporary/*"])
+
+    leaves = evidence_records.due(store, log, []).leaves
+    store.seal(log, [evidence_records.deletion(store, log, leaves, WHY)])
+    store.ask("remove", paths=["temporary/0", "temporary/2"])
+    assert sealed.problems() == []
+    log = store.log()
+    assert set(log.deleted()) == {"temporary/0", "temporary/2"}
+    # A hold whose record is taken away does not end it unnoticed.
+    (store_hold,) = sealed.root.glob("items/holds/*")
+    store_hold.unlink()
+    assert [problem.kind for problem in sealed.problems()] == ["item"]
+
+
+def test_the_chain_of_custody_and_a_package(sealed: Sealed, tmp_path: Path) -> None:
+    store = sealed.store
+    log = store.sound_log()
+    items = evidence_records.chosen(log, ["documents/0-*", "documents/2-1.json"])
+    assert len(items) == 6
+    for _time in range(2):
+        log = store.sound_log()
+        store.seal(log, [evidence_records.custody(log, "exported", items, WHY)])
+    log = store.sound_log()
+    record = log.items[log.index["custody/000002.json"]]
+    assert log.control["custody/000002.json"]["previous"] == log.items[log.index["custody/000001.json"]].sha256
+    folder = tmp_path / "package"
+    evidence_package.write(store, log, [*items, record], folder)
+    good = verify_package(folder)
+    assert good.returncode == 0, good.stdout + good.stderr
+    assert "All 7 items are as they were sealed." in good.stdout
+    for path, said in (
+        ("items/documents/0-1.json", "items/documents/0-1.json is not what was sealed"),
+        ("proofs/000002", "proofs/000002 does not lead"),
+        ("seals/000001/checkpoint.sig", "seals/000001/checkpoint.sig is no signature"),
+        ("seals/000001/checkpoint.tsr", "seals/000001/checkpoint.tsr is no time stamp"),
+        ("seals/000003/checkpoint", "seals/000003/checkpoint.sig is no signature"),
+    ):
+        original = (folder / path).read_bytes()
+        flip(folder / path)
+        bad = verify_package(folder)
+        assert bad.returncode == 1, path
+        assert said in bad.stdout
+        (folder / path).write_bytes(original)
+    # A line for an item that was never sealed.
+    with (folder / "SHA256SUMS").open("a", encoding="ascii") as sums:
+        sums.write("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  documents/empty\n")
+    (folder / "items/documents/empty").touch()
+    assert verify_package(folder).returncode == 1
+
+
+def verify_package(folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["sh", str(folder / "verify.sh")], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}
+    )
+
+
+def record(ledger: Ledger, procedure: str, run: str, **more: Any) -> None:
+    start = {"run_id": run, "procedure": procedure, "started": "2026-01-02T03:04:05Z", "process": {}}
+    ledger.append("started", run, start)
+    ledger.append("finished", run, {**start, "outcome": "succeeded", **more})
+
+
+def test_ledger_and_store_watch_each_other(sealed: Sealed) -> None:
+    store = sealed.store
+    ledger = Ledger(store.state / "ledger")
+    for number in range(3):
+        record(ledger, "maintenance/x", f"run{number}", checkpoints=[sealed.known[number].checkpoint.text])
+    assert [point.checkpoint for point in remembered(store.state)] == [point.checkpoint for point in sealed.known]
+
+    log = store.sound_log()
+    new = new_entries(store.state, log.items)
+    assert new
+    assert new.due
+    store.seal(log, [of_bytes(new.piece.path, new.content)])
+    log = store.sound_log()
+    assert new_entries(store.state, log.items) is None
+    assert check_ledger(store.state, log.items) == []
+    record(ledger, "backup_recovery/evidence_protection", "own")
+    own = new_entries(store.state, log.items)
+    assert own
+    assert (own.piece.first, own.piece.last, own.due) == (7, 8, False)
+
+    lines = ledger.path.read_bytes().splitlines(keepends=True)
+    ledger.path.write_bytes(b"".join(lines[:4]))
+    assert "ledger entry 5: the store has it" in str(check_ledger(store.state, log.items)[0])
+    edited = lines[2].replace(b"maintenance/x", b"maintenance/y")
+    ledger.path.write_bytes(b"".join([*lines[:2], edited, *lines[3:]]))
+    assert [problem.name for problem in check_ledger(store.state, log.items)] == ["3"]
+    assert damaged_entry(new.content) == 0
+    assert damaged_entry(b"".join([*lines[:2], edited, *lines[3:6]])) == 3
+    assert damaged_entry(b"".join([*lines[:2], *lines[3:6]])) == 3
+    shutil.rmtree(ledger.directory)
+    assert "no such ledger any more" in str(check_ledger(store.state, log.items)[0])
+
+
+def test_paths_need_no_quoting() -> None:
+    assert safe_path("documents", "a b/../.c\n*.json") == "documents/a%20b/%2E./%2Ec%0A%2A.json"
+    assert safe_path("reports", "x/2026-01-01T00:00Z.html") == "reports/x/2026-01-01T00%3A00Z.html"
+
+
+def test_an_empty_store_has_nothing_to_say(keys: Keys, tmp_path: Path) -> None:
+    store = EvidenceStore(Here(), "store1", str(tmp_path / "none"), keys, tmp_path, {"": DAY})  # type: ignore[arg-type]
+    log: Log = store.sound_log()
+    assert (log.items, log.problems, log.last) == ([], [], None)
+    assert keys.problems() == []
+    assert "which is no file" in Keys().problems()[0]
+    other = Keys(**{**vars(keys), "allowed_signers": str(tmp_path / "signers")})
+    (tmp_path / "signers").write_text("nobody@example.org ssh-ed25519 AAAA\n")
+    assert "is not among evidence_store_allowed_signers" in other.problems()[0]
+    assert json.dumps(store.ask("hash")) == '{"hashes": {}, "failures": {}}'
