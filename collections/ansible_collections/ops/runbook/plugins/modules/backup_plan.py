@@ -1,0 +1,34 @@
+# GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
+"""Documentation of the action plugin of the same name."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: backup_plan
+short_description: Refuses backups that could not be made or kept as the objectives promise
+version_added: 0.1.0
+author:
+  - The ops.runbook authors (@ops-runbook)
+description:
+  - Validates the options of the roles C(database_backup) and C(file_backup) of all hosts in one task on the
+    controller - types, objectives, certificates that are missing or expired, secrets that are too short.
+  - Touches no host.
+attributes:
+  check_mode:
+    description: Runs in check mode as it does otherwise, since it changes nothing.
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Check the options of all hosts
+  ops.runbook.backup_plan:
+  run_once: true
+"""
+
+RETURN = r"""
+examined:
+  description: Hosts whose options were validated.
+  type: list
+  elements: str
+  returned: success
+"""
