@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.scenario import shell
+from tests.scenario import on_all, shell
 
 PSQL = "runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1"
 
@@ -100,23 +100,25 @@ counted
 """
 
 
+#: For so long that its check is critical, and gates that count it would stop.
+_REBOOT = "touch -d '40 days ago' /run/reboot-required; echo linux-base > /run/reboot-required.pkgs"
+
+
 def replaced(path: str) -> str:
     """A script that puts a new file in the place of one that a process has mapped, as an update does."""
     return f"cp -p {path} {path}.new && mv {path}.new {path}\n"
 
 
-def require_reboot(host: str) -> None:
-    """For so long that its check is critical, and gates that count it would stop."""
-    shell(host, "touch -d '40 days ago' /run/reboot-required; echo linux-base > /run/reboot-required.pkgs")
-
-
 def arrange() -> None:
     """Something of everything, each on one host."""
-    shell("proxy1", _JOURNALS + _LOGS + replaced("/usr/lib/nginx/modules/ngx_http_echo_module.so"))
-    shell("app1", _TEMPORARY + _RELEASES)
-    shell("app2", _PACKAGES + replaced("/usr/lib/x86_64-linux-gnu/libexpat.so.1.8.10"))
-    shell("db1", _TABLES + replaced("/usr/lib/x86_64-linux-gnu/libxml2.so.2.9.14"))
-    require_reboot("db2")
+    scripts = {
+        "proxy1": _JOURNALS + _LOGS + replaced("/usr/lib/nginx/modules/ngx_http_echo_module.so"),
+        "app1": _TEMPORARY + _RELEASES,
+        "app2": _PACKAGES + replaced("/usr/lib/x86_64-linux-gnu/libexpat.so.1.8.10"),
+        "db1": _TABLES + replaced("/usr/lib/x86_64-linux-gnu/libxml2.so.2.9.14"),
+        "db2": _REBOOT,
+    }
+    on_all(lambda host: shell(host, scripts[host]), scripts)
 
 
 def present(host: str, *paths: str) -> dict[str, bool]:

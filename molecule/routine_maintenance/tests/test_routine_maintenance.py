@@ -11,7 +11,7 @@ import pytest
 from interruption import INVENTORIES
 from leftovers import GONE, KEPT, PSQL, arrange, assert_converged, dead_rows, present, replaced
 
-from tests.scenario import Outcome, Procedure, changed_files, files, same_changes, shell
+from tests.scenario import Outcome, Procedure, Untouched, same_changes, shell
 
 HOSTS = ("proxy1", "app1", "app2", "db1", "db2")
 EXPAT = "/usr/lib/x86_64-linux-gnu/libexpat.so.1.8.10"
@@ -29,11 +29,10 @@ def maintenance(tmp_path_factory: pytest.TempPathFactory) -> Procedure:
 @pytest.fixture(scope="session")
 def predicted(maintenance: Procedure) -> Outcome:
     """The check run, during which no host may change."""
-    before = {host: files(host) for host in HOSTS}
+    untouched = Untouched.hosts(*HOSTS)
     rows, pids = dead_rows("readings"), main_pids()
     outcome = maintenance.run("--check", "--diff")
-    touched = {host: changed_files(before[host], files(host), touched=True) for host in HOSTS}
-    assert touched == {host: {} for host in HOSTS}
+    assert untouched.changes == {}
     assert (dead_rows("readings"), main_pids()) == (rows, pids)
     return outcome
 
