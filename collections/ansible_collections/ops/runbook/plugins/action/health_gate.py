@@ -34,15 +34,16 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         variables = task_vars or {}
         host = str(variables["inventory_hostname"])
-        findings = sweep(FanOut(self, variables), {host: variables[PLAN][host]}, arguments["timeout"])
+        checks = [check for check in variables[PLAN][host] if check["type"] not in arguments["ignored"]]
+        findings = sweep(FanOut(self, variables), {host: checks}, arguments["timeout"])
         data = [finding.to_dict() for finding in findings]
         self.register_host_variables({FINDINGS: data}, VariableLayer.REGISTER_VARS)
-        return {"changed": False, "findings": data, **_verdict(findings, arguments["fail_on"], arguments["ignored"])}
+        return {"changed": False, "findings": data, **_verdict(findings, arguments["fail_on"])}
 
 
-def _verdict(findings: list[Finding], fail_on: str, ignored: list[str]) -> dict[str, Any]:
+def _verdict(findings: list[Finding], fail_on: str) -> dict[str, Any]:
     """Whether the task fails, and why."""
-    bad = worst_first(finding for finding in at_least(findings, fail_on) if finding.type not in ignored)
+    bad = worst_first(at_least(findings, fail_on))
     if not bad:
         return {}
     lines = [f"- {finding.status}: {finding.check}: {finding.title}" for finding in bad]

@@ -24,7 +24,7 @@ options:
     choices: [warning, unknown, critical]
     default: unknown
   ignored:
-    description: Types of checks whose findings let the host pass, because the caller mends what they find.
+    description: Types of checks that are left out.
     type: list
     elements: str
     default: []
