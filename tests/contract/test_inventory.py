@@ -57,7 +57,7 @@ def limits(check: dict[str, Any]) -> dict[str, float]:
 
 
 def test_template_has_every_tier(plan: dict[str, dict[str, Any]]) -> None:
-    assert {host.split("-")[0] for host in plan} == {"proxy", "app", "db"}
+    assert {host.split("-")[0] for host in plan} == {"proxy", "app", "db", "store"}
 
 
 def test_groups_add_to_the_baseline(plan: dict[str, dict[str, Any]]) -> None:

@@ -18,14 +18,16 @@ def given(**values: object) -> tuple[str, str]:
 
 def test_failure_of_the_set_up_puts_everything_back(backup: Procedure) -> None:
     """PostgreSQL does not read the file that it is given, and so sends nothing to the store."""
-    before = {host: files(host) for host in HOSTS}
+    looked = ("app1", "db1", "store1")
+    before = {host: files(host, content=False) for host in looked}
     archive = shell("db1", f"{PSQL} 'show archive_command'")
     outcome = backup.run(*given(database_backup_postgresql_conf="/etc/postgresql/15/main"))
     assert outcome.returncode != 0
     assert outcome.record["outcome"] == "rolled_back", outcome.output
     assert "archive" in outcome.output
-    for host in HOSTS:
-        own = [path for path in changed_files(before[host], files(host)) if path.startswith(("/etc/", "/usr/local/"))]
+    for host in looked:
+        changed = changed_files(before[host], files(host, content=False))
+        own = [path for path in changed if path.startswith(("/etc/", "/usr/local/"))]
         assert [path for path in own if not path.endswith(("passwd", "shadow", "group", "passwd-"))] == [], host
     assert shell("db1", f"{PSQL} 'show archive_command'") == archive
 
@@ -98,7 +100,6 @@ def test_flipped_byte_is_named(kind: str) -> None:
     with damaged(path):
         said = bad(program(f"{DATABASE} verify"))
         assert f"changed: {path.removeprefix(REPOSITORY + '/')}" in said["database backup verification"]
-    assert bad(program(f"{DATABASE} verify")) == {}
 
 
 def test_damaged_and_missing_log_is_named(verification: Procedure) -> None:
@@ -158,7 +159,7 @@ def test_root_on_an_application_host_takes_nothing_away() -> None:
     assert len(answers.split()) == 7
     refused = shell("app1", f". {ENVIRONMENT}; export ${{!RESTIC_*}}; timeout 8 restic forget {snapshot} 2>&1 || true")
     assert "403 Forbidden" in refused
-    assert shell("app1", "ls /etc/pgbackrest 2>/dev/null | wc -l") == "0\n"
+    assert shell("app1", "find /etc -path '*pgbackrest*'") == ""
     again = shell("store1", "cd /var/lib/restic; find app1 app2 -type f ! -path '*/locks/*' | sort | xargs sha256sum")
     assert again == stored
     hello = shell("app1", "openssl s_client -connect store1:8432 </dev/null 2>&1 || true")

@@ -101,17 +101,17 @@ def test_failure_of_a_store_that_does_not_answer_or_is_full() -> None:
 
 
 def test_failure_of_an_expired_certificate() -> None:
-    command = [sys.executable, "-m", "tests.lab", "certificate", "--client", "--ends=-0.5", "--stem", "late", "db2"]
+    command = [sys.executable, "-m", "tests.lab", "certificate", "--client", "--ends=-0.5", "--stem", "late", "db1"]
     subprocess.run(command, cwd=ROOT, check=True)
     folder = Lab(os.environ["LAB"]).authority
     tls = "/etc/pgbackrest/tls"
-    shell("db2", f"cp -rp {tls} /root/tls")
+    shell("db1", f"cp -rp {tls} /root/tls")
     for name in ("pem", "key"):
         content = (folder / f"late.{name}").read_text(encoding="utf-8")
-        shell("db2", f"cat > {tls}/own.{name} <<'END'\n{content}END\n")
-    shell("db2", "systemctl restart pgbackrest")
+        shell("db1", f"cat > {tls}/own.{name} <<'END'\n{content}END\n")
+    shell("db1", "systemctl restart pgbackrest")
     answer = program(f"{DATABASE} run --kind diff")
-    shell("db2", f"cp -p /root/tls/* {tls}/; systemctl restart pgbackrest")
+    shell("db1", f"cp -p /root/tls/* {tls}/; systemctl restart pgbackrest")
     assert answer.get("cause") == "certificate", answer
 
 

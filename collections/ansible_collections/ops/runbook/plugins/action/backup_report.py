@@ -34,6 +34,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             for name, what in RESULTS.items():
                 result: Mapping[str, Any] = known.get(name) or {}
                 findings += [Finding.from_dict({**each, "host": host}) for each in result.get("findings") or ()]
+                if self._task.check_mode and result.get("name") and not result.get("findings"):
+                    # The program that would say more is not installed yet.
+                    findings.append(Finding(f"backup of {what}", host, "ok", "to be set up and made"))
                 made += [[host, what, each] for each in result.get("name") or ()]
             findings += [Finding.from_dict(each) for each in known.get("health_check_findings") or () if _about(each)]
         word = "To be made" if self._task.check_mode else "Made"

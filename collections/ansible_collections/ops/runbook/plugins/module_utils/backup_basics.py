@@ -65,8 +65,11 @@ def run(command: Sequence[str], environment: Optional[Mapping[str, str]] = None)
 
 
 @contextlib.contextmanager
-def alone(state: Path, what: str, wait: float = 0.0) -> Iterator[None]:
-    """Let one program at a time do what it stands for. The lock goes with its process."""
+def alone(state: Path, what: str, wait: float = 0.0, *, writes: bool = True) -> Iterator[None]:
+    """Let one program at a time do what it stands for. The lock goes with its process.
+
+    Who only looks leaves no name in it.
+    """
     with (state / "lock").open("a+", encoding="utf-8") as handle:
         deadline = time.monotonic() + wait
         while True:
@@ -79,9 +82,10 @@ def alone(state: Path, what: str, wait: float = 0.0) -> Iterator[None]:
                     holder = handle.read().strip() or "another one"
                     raise BackupError(f"{what} is being made already: {holder}. Wait for its end", "busy") from error
             time.sleep(0.5)
-        handle.truncate(0)
-        handle.write(f"process {os.getpid()} since {stamp(time.time())}")
-        handle.flush()
+        if writes:
+            handle.truncate(0)
+            handle.write(f"process {os.getpid()} since {stamp(time.time())}")
+            handle.flush()
         yield
 
 

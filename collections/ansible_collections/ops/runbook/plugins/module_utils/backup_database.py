@@ -93,7 +93,7 @@ class DatabaseBackup:
         known = self.tool.info()
         self.demand_room(known, kind)
         started = time.time()
-        done, standby = self.backup(kind)
+        done, without = self.backup(kind)
         known_after = self.tool.info()
         labels = {row["label"] for row in known["backup"]}
         made = [row for row in known_after["backup"] if row["label"] not in labels]
@@ -107,16 +107,19 @@ class DatabaseBackup:
             bytes=row["info"]["size"],
             stored=row["info"]["repository"]["delta"],
             seconds=round(time.time() - started, 1),
-            standby=standby,
+            standby=not without,
+            without=without,
         )
         return dict(row)
 
-    def backup(self, kind: str) -> tuple[Done, bool]:
-        """Run it, from the standby where there is one."""
+    def backup(self, kind: str) -> tuple[Done, str]:
+        """Run it, from the standby where there is one; also say why there was none."""
         done = self.tool.call("backup", f"--type={kind}", "--backup-standby")
         if done.returncode and NO_STANDBY in done.said:
-            return self.tool.call("backup", f"--type={kind}", "--no-backup-standby"), False
-        return done, done.returncode == 0
+            warnings = [line.split("WARN: ", 1)[1].strip() for line in done.said.splitlines() if "WARN: " in line]
+            reason = "; ".join(warnings)[:300] or "no host of the database is one"
+            return self.tool.call("backup", f"--type={kind}", "--no-backup-standby"), reason
+        return done, ""
 
     def demand_room(self, known: Mapping[str, Any], kind: str) -> None:
         """Refuse a backup that the file system cannot hold, going by those before it."""
@@ -155,7 +158,7 @@ class DatabaseBackup:
         """Read everything. ``own`` are labels that this very run has made; with ``note``, take in what is new."""
         started = time.time()
         known = self.tool.info()
-        done = self.tool.call("verify", "--output=text", "--verbose")
+        done = self.tool.call("verify", "--output=text", "--verbose", "--job-retry=0")
         verdict = parse_verify(done.said)
         if done.returncode:
             raise explain(done.said, self.repository, f"verify of stanza {self.tool.stanza}")
@@ -274,15 +277,17 @@ class DatabaseBackup:
         size, stored = row["info"]["size"], row["info"]["repository"]["delta"]
         same = [each for each in rows if each["type"] == row["type"] and each["label"] != row["label"]]
         before = same[-1]["info"]["size"] if same else None
-        source = "" if noted.get("standby", True) else ", from the primary because there was no standby"
+        source = "" if noted.get("standby", True) else ", from the primary: no standby could be used"
+        status = age_status(age, every)
         return finding(
             check,
-            age_status(age, every),
+            "warning" if source and status == "ok" else status,
             f"{row['label']} is {span(age)} old, {amount(size)}, {amount(stored)} stored{source}",
             "age",
             observed=round(age),
             unit="s",
             expected=f"younger than {span(every)}",
+            detail=noted.get("without", ""),
             metrics={
                 "age_seconds": round(age),
                 "size_bytes": size,
@@ -420,8 +425,8 @@ def perform(backup: DatabaseBackup, chosen: argparse.Namespace) -> dict[str, Any
         return prepare_stanza(backup, dry=chosen.dry_run)
     if chosen.action == "run" and chosen.dry_run:
         return make_backup(backup, chosen.kind, dry=True)
-    wait = chosen.wait if chosen.action == "run" else 0.0
-    with alone(backup.state, "a backup of the database", wait):
-        if chosen.action == "verify":
+    looks = chosen.action == "verify"
+    with alone(backup.state, "a backup of the database", 0.0 if looks else chosen.wait, writes=not looks):
+        if looks:
             return {"changed": False, "findings": backup.findings(backup.verify(note=chosen.note))}
         return make_backup(backup, chosen.kind, dry=False)

@@ -54,7 +54,7 @@ class FileBackup:
 
     def initialise(self, *, dry: bool) -> dict[str, Any]:
         """Make the repository where there is none."""
-        done = self.restic.call("cat", "config", "--no-lock")
+        done = self.restic.call("cat", "config", "--no-lock", "--no-cache")
         if not done.returncode:
             return {"changed": False, "made": []}
         if "404" not in done.said and "does not exist" not in done.said:
@@ -112,7 +112,7 @@ class FileBackup:
     def check(self, *, read_data: bool, note: bool) -> dict[str, Any]:
         """See that the repository is whole; with ``read_data``, that every byte of it is."""
         started = time.time()
-        done = self.restic.call("check", "--no-lock", *(["--read-data"] if read_data else []))
+        done = self.restic.call("check", "--no-lock", "--no-cache", *(["--read-data"] if read_data else []))
         damaged = damage(done.said)
         if done.returncode and not damaged:
             raise explain(done.said, "the verification of the repository")

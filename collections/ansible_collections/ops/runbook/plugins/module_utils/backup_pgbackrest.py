@@ -13,6 +13,8 @@ from typing import Any, Optional
 from ansible_collections.ops.runbook.plugins.module_utils.backup_basics import BackupError, Done, amount, run, space
 from ansible_collections.ops.runbook.plugins.module_utils.backup_retention import Backup
 
+#: A repository with fewer bytes free is the reason why something could not be written.
+_NO_ROOM = 16 * 1024 * 1024
 #: The status of a stanza whose repository cannot be read.
 _OTHER = 99
 NO_STANDBY = "unable to find standby"
@@ -76,8 +78,12 @@ _CAUSES = (
 
 def explain(said: str, repository: Path, what: str) -> BackupError:
     """The error that a message of pgBackRest stands for."""
+    # The first line repeats all options, whose names are words of other messages.
+    said = "\n".join(line for line in said.splitlines() if " command begin " not in line)
     lines = [line.split("ERROR: ", 1)[-1].strip() for line in said.splitlines() if "ERROR" in line]
     words = "; ".join(lines)[:500] or said.strip()[-500:] or "it said nothing"
+    if "unable to write" in said and repository.exists() and space(repository)[0] < _NO_ROOM:
+        said += "\nNo space left on device"
     for pattern, cause, meaning in _CAUSES:
         if re.search(pattern, said, re.IGNORECASE):
             free = amount(space(repository)[0]) if repository.exists() else "0 B"

@@ -104,7 +104,7 @@ class Restic:
 
     def snapshots(self, *options: str) -> list[dict[str, Any]]:
         """The snapshots, oldest first, with their time in seconds since 1970 as ``made``."""
-        found = json.loads(self.demand("snapshots", "--json", "--no-lock", *options) or "null") or []
+        found = json.loads(self.demand("snapshots", "--json", "--no-lock", "--no-cache", *options) or "null") or []
         return sorted(({**each, "made": moment(each["time"])} for each in found), key=lambda each: float(each["made"]))
 
 
