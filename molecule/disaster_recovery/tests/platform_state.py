@@ -1,0 +1,78 @@
+"""What the database hosts are, seen from themselves, and power for them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Any
+
+from tests.lab.podman import environment, podman
+from tests.lab.state import Lab
+from tests.scenario import ROOT, Outcome, shell
+
+INVENTORIES = (ROOT / "inventories/lab",)
+DATABASES = ("db1", "db2")
+UNIT = "postgresql@15-main"
+_ROLE = "SELECT CASE WHEN pg_is_in_recovery() THEN 'standby' ELSE 'primary' END"
+
+
+def query(host: str, sql: str, database: str = "postgres") -> str:
+    """What a database host answers."""
+    return shell(host, f"cd /; runuser -u postgres -- psql -XAtq {database} <<'SQL'\n{sql};\nSQL").strip()
+
+
+def role(host: str) -> str:
+    """What a database host is: primary, standby or down."""
+    state = shell(host, "pg_lsclusters --no-header").split()[3]
+    return query(host, _ROLE) if state.startswith("online") else "down"
+
+
+def roles() -> dict[str, str]:
+    return {host: role(host) for host in DATABASES}
+
+
+def refuses_writes(host: str) -> bool:
+    """Whether nobody can write there, the superuser included."""
+    attempt = (
+        "runuser -u postgres -- psql -XAtq evidence -c 'CREATE TABLE split_brain ()' 2>&1 && echo accepted || true"
+    )
+    return "accepted" not in shell(host, f"cd /; {attempt}")
+
+
+def stored(host: str) -> set[str]:
+    """The documents that a database host has."""
+    return set(query(host, "SELECT id FROM evidence", "evidence").split())
+
+
+def start_attempts(host: str) -> str:
+    """Try all ways to start the database by hand; what they say."""
+    return shell(
+        host,
+        f"systemctl reset-failed {UNIT} || true; systemctl start {UNIT} 2>&1 || true;"
+        " pg_ctlcluster --skip-systemctl-redirect 15 main start 2>&1 || true",
+    )
+
+
+def power(host: str, state: str) -> None:
+    """Switch a host off without a warning, or on again."""
+    container = Lab(os.environ["LAB"]).container(host)
+    podman(*(("stop", "--time", "0", container) if state == "off" else ("start", container)))
+
+
+def await_boot(host: str) -> None:
+    """Wait until a host that was switched on has started all that it starts."""
+    container = Lab(os.environ["LAB"]).container(host)
+    # It ends with 1 where a unit has failed: that is what is looked at afterwards.
+    subprocess.run(
+        ["podman", "exec", container, "systemctl", "is-system-running", "--wait"],
+        env=environment(),
+        check=False,
+        capture_output=True,
+        timeout=120,
+    )
+
+
+def finding(outcome: Outcome, check: str) -> dict[str, Any]:
+    """The one finding of that check."""
+    (found,) = [row for row in outcome.findings if row["check"] == check]
+    return found

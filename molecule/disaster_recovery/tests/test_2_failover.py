@@ -1,0 +1,97 @@
+"""The primary is lost: it is fenced, or the run refuses; the loss is measured; what comes back is no primary."""
+
+from __future__ import annotations
+
+import json
+
+from platform_state import UNIT, await_boot, finding, power, query, refuses_writes, role, roles, start_attempts, stored
+from writer import live_clients
+
+from tests.scenario import Procedure, shell
+
+OVERRIDE = json.dumps({"disaster_recovery_override": "I pulled its plug myself"})
+ADDRESS = "getent ahostsv4 {host} | head -1 | cut -d' ' -f1"
+#: db2 is the primary when these tests begin; the standby hears nothing more of it, while applications still do.
+CUT_OFF = "ip route add blackhole $(" + ADDRESS.format(host="db1") + ")"
+RECONNECT = "ip route del blackhole $(" + ADDRESS.format(host="db1") + ")"
+
+
+def test_failover_with_a_live_writer_measures_the_loss_and_failback_saves_it(
+    failover: Procedure, failback: Procedure
+) -> None:
+    with live_clients() as seen:
+        shell("db2", f"{CUT_OFF}; sleep 2; systemctl kill --signal=KILL {UNIT}; sleep 1")
+        outcome = failover.run()
+    shell("db2", RECONNECT)
+    assert outcome.returncode == 0, outcome.output
+    assert roles() == {"db1": "primary", "db2": "down"}
+    lost = set(seen.acknowledged) - stored("db1")
+    assert lost
+    assert len(seen.acknowledged) > len(lost)
+    point = finding(outcome, "recovery point (RPO)")
+    assert point["metrics"]["lost_commits"] >= len(lost)
+    # A commit whose answer the client never got is lost too.
+    assert point["metrics"]["lost_commits"] <= len(lost) + 2
+    assert 0.5 < point["observed"] < 30
+    time = finding(outcome, "recovery time (RTO)")
+    assert time["status"] == "ok"
+    assert time["metrics"]["promoted_to_write_seconds"] <= 10
+    assert finding(outcome, "redundancy")["status"] == "warning"
+
+    # Nobody gets the old primary started.
+    said = start_attempts("db2")
+    assert role("db2") == "down", said
+    assert refuses_writes("db2")
+
+    query("db1", "ALTER SYSTEM SET primary_slot_name = 'elsewhere'")
+    back = failback.run()
+    assert back.returncode == 0, back.output
+    assert roles() == {"db1": "primary", "db2": "standby"}
+    assert refuses_writes("db2")
+    assert stored("db2") == stored("db1")
+    shell("db2", "! grep -q elsewhere /var/lib/postgresql/15/main/postgresql.auto.conf")
+    saved = shell("db2", "cat /var/lib/ops-runbook/database/diverged/*/evidence.evidence.jsonl").splitlines()
+    assert lost <= {json.loads(line)["id"] for line in saved}
+    assert finding(back, "recovery point (RPO)")["metrics"]["lost_commits"] == point["metrics"]["lost_commits"]
+
+
+def test_failover_from_a_host_that_cannot_be_reached(failover: Procedure, failback: Procedure) -> None:
+    """Refused until somebody vouches for it; switched on again, it does not start as a second primary."""
+    power("db1", "off")
+    for options in ((), ("-e", "disaster_recovery_override=yes")):
+        refused = failover.run(*options)
+        assert refused.record["outcome"] == "refused", refused.output
+        assert "disaster_recovery_override" in refused.output
+    assert role("db2") == "standby"
+
+    outcome = failover.run("-e", OVERRIDE)
+    assert outcome.returncode == 0, outcome.output
+    assert role("db2") == "primary"
+    assert "I pulled its plug myself" in finding(outcome, "fencing")["title"]
+
+    power("db1", "on")
+    await_boot("db1")
+    assert "another host is the primary" in shell("db1", f"journalctl -u {UNIT} --no-pager")
+    assert roles() == {"db1": "down", "db2": "primary"}
+    assert refuses_writes("db1")
+
+    back = failback.run("-e", "disaster_recovery_method=rebuild")
+    assert back.returncode == 0, back.output
+    assert roles() == {"db1": "standby", "db2": "primary"}
+    assert refuses_writes("db1")
+
+
+def test_failover_interruption_after_the_promotion(failover: Procedure) -> None:
+    """The controller dies when the standby is promoted and the application still read-only."""
+    shell("db2", f"systemctl kill --signal=KILL {UNIT}; sleep 1")
+    cut = failover.killed_at("Make the standby the primary")
+    assert cut.killed
+    assert cut.record["outcome"] == "interrupted"
+    outcome = failover.run()
+    assert outcome.returncode == 0, outcome.output
+    assert roles() == {"db1": "primary", "db2": "down"}
+    assert refuses_writes("db2")
+    with live_clients() as seen:
+        pass
+    assert seen.acknowledged
+    assert seen.failed == []
