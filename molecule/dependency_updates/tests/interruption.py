@@ -50,6 +50,9 @@ def assert_converged() -> None:
         found = versions(host)
         assert major(found["gunicorn"]) == 26, (host, found)
         assert found["click"].startswith("8.3."), (host, found)
-        assert shell(host, "ls -A /opt/evidence-api").split() == ["current", "previous", "releases"]
-        assert shell(host, "find /opt/evidence-api/releases -maxdepth 2 -name .incomplete") == ""
-    assert json.loads(shell("proxy1", "upstream-state evidence-api")) == dict.fromkeys(APPS, "active")
+        entries = shell(host, "ls -A /opt/evidence-api").split()
+        assert entries == ["current", "previous", "releases"], (host, entries)
+        incomplete = shell(host, "find /opt/evidence-api/releases -maxdepth 2 -name .incomplete")
+        assert incomplete == "", (host, incomplete)
+    states = json.loads(shell("proxy1", "upstream-state evidence-api"))
+    assert states == dict.fromkeys(APPS, "active"), states

@@ -6,16 +6,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from interruption import NOBODY, values
+from interruption import APPS, NOBODY, values
 
-from tests.scenario import Outcome, Procedure, changed_files, files
+from tests.scenario import Outcome, Procedure, Untouched
 
 
 @pytest.fixture(scope="module", autouse=True)
 def untouched() -> Iterator[None]:
-    before = files("app1")
+    hosts = Untouched.hosts(*APPS)
     yield
-    assert changed_files(before, files("app1")) == {}
+    assert hosts.changes == {}
 
 
 def assert_refused(outcome: Outcome, *words: str) -> None:

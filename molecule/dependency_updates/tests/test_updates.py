@@ -8,7 +8,7 @@ from advisories import ADVISORIES
 from clients import clients
 from interruption import APPS, OLD, assert_converged, major, release, values, versions
 
-from tests.scenario import Outcome, Procedure, changed_files, files, same_changes, shell
+from tests.scenario import Outcome, Procedure, Untouched, same_changes, shell
 
 #: Flask 1 takes a Jinja2 that the newest MarkupSafe has forgotten: it resolves, it installs, and it does not start.
 BROKEN = ["flask<2"]
@@ -33,9 +33,9 @@ def assert_succeeded(outcome: Outcome) -> None:
 
 def test_check_mode_says_what_success_then_does(update: Procedure, source: str) -> None:
     options = values(constraints=OLD, advisory_url=source)
-    before = {host: files(host) for host in APPS}
+    untouched = Untouched.hosts(*APPS)
     check = update.run("--check", "--diff", *options)
-    assert {host: changed_files(before[host], files(host)) for host in APPS} == {"app1": {}, "app2": {}}
+    assert untouched.changes == {}
     new = table(check, "Releases")[0]["To"]
     # What somebody left half built under the release's name, as a killed build does.
     shell(
@@ -85,7 +85,7 @@ def test_second_run_changes_nothing(update: Procedure, source: str) -> None:
 
 def test_failure_of_the_canary_is_put_back(update: Procedure, source: str) -> None:
     before = {host: release(host) for host in APPS}
-    other = files("app2")
+    other = Untouched.hosts("app2")
     with clients() as seen:
         failure = update.run(*values(constraints=BROKEN, advisory_url=source, accepted_advisories=ACCEPTED))
     assert seen.errors == []
@@ -93,7 +93,7 @@ def test_failure_of_the_canary_is_put_back(update: Procedure, source: str) -> No
     assert failure.record["outcome"] == "rolled_back", failure.output
     assert "cannot import name 'soft_unicode'" in failure.output
     assert {host: release(host) for host in APPS} == before
-    assert changed_files(other, files("app2")) == {}, "the second host was not begun"
+    assert other.changes == {}, "the second host was begun"
     rows = {row["Host"]: row for row in table(failure, "Releases")}
     assert (rows["app1"]["Result"], rows["app2"]["Result"]) == ("put back", "not begun")
     assert seconds(rows["app1"]["Put back in"]) < max(1, 2 * bare_restart("app1"))
