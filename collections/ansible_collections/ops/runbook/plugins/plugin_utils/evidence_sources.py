@@ -26,6 +26,8 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import 
 )
 
 REPORTS = "reports"
+#: Ledgers that an operator has set aside.
+FORMER = "former-ledgers"
 _COLLECTION = re.compile(r"[a-z][a-z0-9_-]*")
 _KINDS = {"query": {"query", "database", "account"}, "directory": {"directory"}}
 
@@ -79,7 +81,7 @@ def sources_of(host: str, variable: Any) -> tuple[list[Source], list[str]]:
             errors.append(f"{where} is no mapping; give a directory, or a database and a query")
             continue
         kind = next((kind for kind in _KINDS if kind in options), "")
-        if not _COLLECTION.fullmatch(str(collection)) or collection in (*CONTROL, LEDGER, REPORTS):
+        if not _COLLECTION.fullmatch(str(collection)) or collection in (*CONTROL, LEDGER, REPORTS, FORMER):
             errors.append(f"{where}: its name is one of the store's own, or has other than small letters and digits")
         elif not kind or set(options) - _KINDS[kind] or (kind == "query" and "database" not in options):
             errors.append(f"{where} needs a directory, or a database and a query with a column name, and nothing else")
@@ -119,6 +121,8 @@ class Gatherer:
         for collection, directory in directories.items():
             self._folder(collection, Path(directory).expanduser())
         self._folder(REPORTS, self.state / "reports")
+        for former in sorted((self.state / "ledger").glob("until-*")):
+            self._folder(f"{FORMER}/{former.name}", former)
         entries = new_entries(self.state, self.log.items)
         if entries:
             self._found.candidates.append(of_bytes(entries.piece.path, entries.content))
