@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-
-from tests.scenario import ROOT, shell
+from tests.scenario import ROOT, on_all, shell
 
 HOSTS = ("proxy1", "app1", "app2", "db1", "db2")
 
@@ -27,12 +24,6 @@ systemctl daemon-reexec
 systemctl restart ssh systemd-journald systemd-logind
 systemctl try-restart evidence-api 2>/dev/null || true
 """
-
-
-def on_all[Answer](work: Callable[[str], Answer], hosts: tuple[str, ...] = HOSTS) -> dict[str, Answer]:
-    """Do it on all hosts at once; what each answers."""
-    with ThreadPoolExecutor() as pool:
-        return dict(zip(hosts, pool.map(work, hosts), strict=True))
 
 
 def make_pending(hosts: tuple[str, ...] = HOSTS) -> None:
@@ -60,11 +51,13 @@ def candidates(host: str) -> dict[str, str]:
 def assert_installed(hosts: tuple[str, ...] = HOSTS) -> None:
     """Every host has the newest versions, nothing runs on replaced files, nobody is left drained, no update is open."""
     for host, installed in on_all(versions, hosts).items():
-        assert installed == candidates(host)
-        assert stale(host) == "{}\n"
-        assert shell(host, "ls /var/lib/ops-runbook/updates") == "packages\n"
-        assert shell(host, "ls /usr/sbin/policy-rc.d 2>/dev/null || true") == ""
-    assert "drained" not in shell("proxy1", "upstream-state evidence-api")
+        newest, old = candidates(host), stale(host).strip()
+        assert installed == newest, f"{host} has {installed}, not {newest}"
+        assert old == "{}", f"{host} has services that run on replaced files: {old}"
+        left = shell(host, "ls -d /var/lib/ops-runbook/updates/* /usr/sbin/policy-rc.d 2>/dev/null || true").split()
+        assert left == ["/var/lib/ops-runbook/updates/packages"], f"{host}: an update is open: {left}"
+    states = shell("proxy1", "upstream-state evidence-api")
+    assert "drained" not in states, states
 
 
 def stale(host: str) -> str:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 from clients import Clients, clients
-from genuine_updates import HOSTS, PACKAGES, assert_installed, candidates, make_pending, on_all, versions
+from genuine_updates import HOSTS, PACKAGES, assert_installed, candidates, make_pending, versions
 from interruption import INVENTORIES
 
-from tests.scenario import HostFile, Outcome, Procedure, changed_files, files, same_changes, shell
+from tests.scenario import Outcome, Procedure, Untouched, on_all, same_changes, shell
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Runs:
     before: Mapping[str, Mapping[str, str]]
     wanted: Mapping[str, Mapping[str, str]]
     check: Outcome
-    touched: Mapping[str, Mapping[str, HostFile]]
+    touched: Mapping[str, Mapping[str, str]]
     apply: Outcome
     clients: Clients
     again: Outcome
@@ -30,10 +30,10 @@ class Runs:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     procedure = Procedure("maintenance/security_updates", INVENTORIES, tmp_path_factory.mktemp("state"))
     make_pending()
-    before, wanted = on_all(versions), on_all(candidates)
-    disk = on_all(files)
+    before, wanted = on_all(versions, HOSTS), on_all(candidates, HOSTS)
+    untouched = Untouched.hosts(*HOSTS)
     check = procedure.run("--check", "--diff")
-    touched = {host: changed_files(disk[host], now) for host, now in on_all(files).items()}
+    touched = untouched.changes
     with clients() as seen:
         apply = procedure.run()
     return Runs(before, wanted, check, touched, apply, seen, procedure.run())
@@ -71,7 +71,7 @@ def test_services_run_on_what_was_installed(runs: Runs) -> None:
 
 def test_check_mode_predicts_and_touches_nothing(runs: Runs) -> None:
     assert same_changes(runs.check, runs.apply)
-    assert runs.touched == {host: {} for host in HOSTS}
+    assert runs.touched == {}
     predicted = {(row[0], row[1]): (row[2], row[3]) for row in _table(runs.check, "Would be updated")}
     applied = {(row[0], row[1]): (row[2], row[3]) for row in _table(runs.apply, "Updated")}
     assert predicted == applied
