@@ -15,7 +15,7 @@ APPROVALS = "change_guard_approvals"
 #: What each of them calls, in the order of a run.
 GUARDED = ("preflight", "acquire", "batch", "release")
 #: Entry points of roles that change hosts.
-CHANGING = {"apply", "drain", "reboot", "restart", "restore", "rollback"}
+CHANGING = {"apply", "drain", "fence", "follow", "promote", "reboot", "restart", "restore", "rollback"}
 TASK_FILES = ("ansible.builtin.import_tasks", "ansible.builtin.include_tasks")
 PLAYBOOKS = "ansible.builtin.import_playbook"
 

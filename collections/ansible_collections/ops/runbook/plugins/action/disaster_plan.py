@@ -17,6 +17,7 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.disaster_plan import P
 display = Display()
 
 PLAN = "__disaster_recovery_plan"
+OVERRIDE = "disaster_recovery_override"
 ARGUMENTS = {
     "mode": {"type": "str", "choices": [*disaster_plan.MODES, "way_back"], "required": True},
     "databases": {"type": "list", "elements": "str", "required": True},
@@ -62,6 +63,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return {"changed": False, "examined": examined, **self._way_back(states, variables)}
         try:
             _check_options(options, set(variables["hostvars"]))
+            if options["override"] and OVERRIDE not in self._task.get_variable_manager().extra_vars:
+                raise RefusalError(
+                    f"{OVERRIDE} stands in the inventory; only who is there can vouch for it: give it with -e"
+                )
             plan = disaster_plan.plan(options["mode"], states, _wishes(options, self._guard()))
         except RefusalError as refusal:
             message = f"The {options['mode']} is refused; nothing was changed. {refusal}"

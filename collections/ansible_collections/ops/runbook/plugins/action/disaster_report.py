@@ -49,4 +49,6 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "__disaster_recovery_sections": {"tables": tables},
         }
         self.register_host_variables(made, VariableLayer.REGISTER_VARS)
-        return {"changed": False}
+        # What was measured against a promise goes to the record, kept or not.
+        measured = [finding.to_dict() for finding in findings if finding.type == disaster_findings.OBJECTIVE]
+        return {"changed": False, "findings": measured}

@@ -20,6 +20,8 @@ from typing import Any, Dict, List, Optional, Sequence
 #: Where a host keeps what procedures have to know about its databases.
 KEPT = Path("/var/lib/ops-runbook/database")
 FENCED = "disabled"
+#: How much of the server's log is searched for the moment at which the primary was lost, in bytes.
+LOOK_BACK = 4 * 1024 * 1024
 #: What keeps an old primary from starting as one after a boot.
 GUARD = ("/usr/local/sbin/database-start-guard", "/etc/systemd/system/postgresql@.service.d/ops-runbook-guard.conf")
 _FENCE = """\
@@ -187,7 +189,10 @@ class Cluster:
         if not path.exists():
             return None
         found = ""
-        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        with path.open("rb") as log:
+            log.seek(max(path.stat().st_size - LOOK_BACK, 0))
+            lines = log.read().decode(errors="replace").splitlines()
+        for line in lines:
             if _STREAMS.search(line):
                 found = ""
             elif not found:

@@ -57,13 +57,21 @@ class Divergence:
     changes: Dict[str, Dict[str, int]] = field(default_factory=dict)
 
 
+def timelines(history: str) -> List[int]:
+    """The timelines that a history names: those before its own."""
+    rows = [line.split() for line in history.splitlines()]
+    return [int(row[0]) for row in rows if row and row[0].isdigit()]
+
+
 def fork(history: str, timeline: int) -> str:
     """Where the timeline was left, from the history of a later one; ClusterError where it never was on it."""
     for line in history.splitlines():
         fields = line.split()
         if len(fields) > 1 and fields[0] == str(timeline):
             return fields[1]
-    raise ClusterError("the primary does not descend from timeline {0} of this host".format(timeline))
+    raise ClusterError(
+        "timeline {0} is not in the history: this host and the primary have none in common".format(timeline)
+    )
 
 
 def read(cluster: Cluster, timeline: int, since: str) -> Divergence:

@@ -62,6 +62,11 @@ promoted_at:
   type: float
   returned: success
   sample: 1795467002.4
+timeline:
+  description: The timeline of the cluster.
+  type: int
+  returned: outside check mode
+  sample: 2
 history:
   description: The history of the cluster's timeline, as its file has it.
   type: str
@@ -92,6 +97,8 @@ _HISTORY = """
 SELECT coalesce(pg_read_file(
   'pg_wal/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.history', 0, 100000, true), '')
 """
+
+_TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 
 
 def promote(cluster: Cluster, after: str, timeout: float) -> float:
@@ -141,6 +148,7 @@ def work(cluster: Cluster, module: AnsibleModule) -> dict[str, Any]:
             # A promotion makes one itself, in its own time; until then pg_rewind would see the former timeline.
             cluster.query("CHECKPOINT", timeout=600.0)
         result["history"] = cluster.query(_HISTORY)
+        result["timeline"] = int(cluster.query(_TIMELINE), 16)
     return result
 
 

@@ -29,6 +29,10 @@ options:
     description: The history of the primary's timeline, as M(ops.runbook.database_primary) returns it.
     type: str
     default: ""
+  timeline:
+    description: The primary's timeline, as M(ops.runbook.database_primary) returns it; 0 where it is not known.
+    type: int
+    default: 0
   method:
     description: How a host that has diverged is brought back. V(auto) rewinds, and copies where there is nothing left.
     type: str
@@ -153,8 +157,13 @@ class Follower:
     def _fork(self, timeline: int) -> str:
         """Where the primary left this host's timeline; empty where both are on the same one."""
         history = self._options["history"]
-        lines = [line.split() for line in history.splitlines() if line.strip()]
-        return database_divergence.fork(history, timeline) if any(row[0] == str(timeline) for row in lines) else ""
+        if timeline in database_divergence.timelines(history):
+            return database_divergence.fork(history, timeline)
+        if timeline == self._options["timeline"] or not self._options["timeline"]:
+            return ""
+        # This host has begun a timeline of its own: both were primaries.
+        own = self._cluster.data / "pg_wal" / f"{timeline:08X}.history"
+        return database_divergence.fork(own.read_text(encoding="utf-8"), self._options["timeline"])
 
     def _save(self, found: database_divergence.Divergence, fork: str) -> None:
         """Count what is going to be discarded, and keep it."""
@@ -223,6 +232,7 @@ def main() -> None:
             "version": {"type": "str", "required": True},
             "cluster": {"type": "str", "default": "main"},
             "history": {"type": "str", "default": ""},
+            "timeline": {"type": "int", "default": 0},
             "method": {"type": "str", "choices": ["auto", "rewind", "rebuild"], "default": "auto"},
             "run": {"type": "str", "default": "unnamed"},
             "timeout": {"type": "float", "default": 60},
