@@ -57,5 +57,5 @@ test-interruptions: setup ## Kill every mutating procedure after each of its cha
 	@pytest tests/interruptions/every_change.py --numprocesses 2 $(if $(ONLY),-k $(ONLY))
 
 .PHONY: bench
-bench: setup ## Compare the sweep and the ledger with their peers, as a table of ratios
-	@PYTHONPATH=collections python -m tests.bench
+bench: setup ## Compare the procedures with bare tools and peers, as tables of ratios (PARTS="sweep ledger" for some)
+	@PYTHONPATH=collections python -m tests.bench $(PARTS)

@@ -1,6 +1,6 @@
-"""Compares sweep, ledger and maintenance with their peers; every ratio comes from one run on one machine.
+"""Compares the procedures with the bare tools and with peers; every ratio comes from one run on one machine.
 
-Usage: python -m tests.bench [--runs N] [--keep] [sweep|ledger|idle|busy ...]
+Usage: python -m tests.bench [--runs N] [--keep] [ledger|sweep|idle|busy|failover|seal|backup|restore ...]
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from unittest.mock import patch
 from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger, Writer
 from ansible_collections.ops.runbook.plugins.module_utils.ledger_verifier import verify
 
-from tests.bench import contestants, maintenance
+from tests.bench import backup, contestants, failover, maintenance, restore, seal
 from tests.bench.measure import median_seconds, peak_bytes, seconds
 
 ROOT = contestants.ROOT
 LAB = ROOT / ".lab/bench"
 SIZES = (10, 20, 40)
-PARTS = ("ledger", "sweep", "idle", "busy")
+PARTS = ("ledger", "sweep", "idle", "busy", "failover", "seal", "backup", "restore")
 
 
 def tests_lab(*words: str) -> None:
@@ -134,6 +134,14 @@ def main() -> None:
             maintenance.bench_idle(options.runs, Path(scratch, "idle"), close_connections)
         if "busy" in options.parts:
             maintenance.bench_busy(Path(scratch, "busy"))
+        if "failover" in options.parts:
+            failover.bench_failover(options.runs, Path(scratch, "failover"))
+        if "seal" in options.parts:
+            seal.bench_seal(options.runs, Path(scratch, "seal"))
+        if "backup" in options.parts:
+            backup.bench_backup(Path(scratch, "backup"))
+        if "restore" in options.parts:
+            restore.bench_restore(Path(scratch, "restore"))
 
 
 @contextmanager
