@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import os
-import time
+import re
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +31,19 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.state import state_dir
 
 TIMEOUT = 300.0
 PLAN = "__database_restore_plan"
+#: What is planned, and the role's entry point with its options.
+MODES = ("in_place", "beside", "back")
+#: Options that the steps on the host need, as these call them.
+PASSED = {
+    "keep": "database_restore_keep",
+    "queries": "database_restore_queries",
+    "requests": "database_restore_requests",
+    "seconds": "database_restore_recovery_seconds",
+    "database": "database_restore_database",
+    "tables": "database_restore_tables",
+    "into": "database_restore_into",
+}
+PREFLIGHTS = {"in_place": "preflight", "beside": "beside_preflight", "back": "back_preflight"}
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -44,11 +57,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Plan the restore for every host of the play."""
         super().run(tmp, task_vars)
-        self.validate_argument_spec(argument_spec={})
+        _unused, arguments = self.validate_argument_spec(
+            argument_spec={"mode": {"type": "str", "choices": list(MODES), "default": MODES[0]}}
+        )
         variables = task_vars or {}
         names = list(variables["ansible_play_hosts_all"])
         try:
-            options = self._options(names[0])
+            options = {**self._options(names[0], PREFLIGHTS[arguments["mode"]]), "mode": arguments["mode"]}
             promised = objective(self, options["database_restore_tier"], variables)
             wish = _wish(options)
             hosts = self._inspect(names, wish, options, variables)
@@ -65,8 +80,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         Display().display(text + "\n")
         return {"changed": False, "msg": text, "estimate": found, "examined": names}
 
-    def _options(self, host: str) -> dict[str, Any]:
-        found = read(self, specification(self, "preflight"), [host])[0]
+    def _options(self, host: str, entry_point: str) -> dict[str, Any]:
+        found = read(self, specification(self, entry_point), [host])[0]
         if found.errors:
             raise RangeError("; ".join(found.errors))
         return found.values
@@ -76,6 +91,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "stanza": options["database_restore_stanza"],
             "cluster": options["database_restore_cluster"],
             "point": wish.point,
+            "database": options.get("database_restore_database", ""),
         }
         source = Path(recovery_inspection.__file__).read_text(encoding="utf-8")
         program = f"{source}\nmain(json.loads({json.dumps(job)!r}))\n".encode()
@@ -91,33 +107,26 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             raise RangeError(f"on {primary}, {'; '.join(told['errors'])}")
         state = told.get("state") or {}
         unfinished = bool(state) and state["phase"] != "concluded"
-        if unfinished and state["wish"] != str(wish):
+        mode = options["mode"]
+        if mode == "back" and not unfinished:
+            raise RangeError(f"no restore is unfinished on {primary}: there is nothing to go back from")
+        if mode != "back" and unfinished and (mode == "beside" or state["wish"] != str(wish)):
             raise RangeError(
                 f"a restore to {state['wish']} is unfinished on {primary} (run {state['run']}, {state['phase']}); "
-                "finish it with the same target, or go back with recovery_procedures_rollback.yml"
+                "finish it with the same target, or go back with recovery_procedures_back.yml"
             )
-        stanza = options["database_restore_stanza"]
-        if unfinished:
-            found = state["estimate"]
-        else:
-            known = known_repository(told, stanza)
-            live = live_timeline(told)
-            speed = recovery_drills.speed(state_dir())
-            point = _point(told, wish, known)
-            found = estimate(known, wish, now=told["time"], live=live, point=point, speed=speed).to_dict()
-            _room(primary, told, found)
-        done = "" if unfinished else _done(state, wish, told)
+        found = state["estimate"] if unfinished else _estimated(primary, told, wish, options)
+        if mode == "beside":
+            _beside(primary, told, found, options)
+        done = "" if unfinished or mode != "in_place" else _done(state, wish, told)
         job = {
-            "stanza": stanza,
+            "stanza": options["database_restore_stanza"],
             "wish": str(wish),
             "run": os.environ.get("RUNBOOK_RUN_ID") or uuid.uuid4().hex,
             "estimate": found,
             "copies": state.get("copies", []),
-            "keep": options["database_restore_keep"],
-            "queries": options["database_restore_queries"],
-            "requests": options["database_restore_requests"],
-            "seconds": options["database_restore_recovery_seconds"],
             "slots": [slot for name in hosts.standbys if (slot := hosts.slot(name))],
+            **{key: options[name] for key, name in PASSED.items() if name in options},
         }
         followers = [] if done and hosts.follow(primary) else hosts.standbys
         plan = {
@@ -129,14 +138,53 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "estimate": found,
             "objective": dict(promised),
             "done": done,
-            "resumed": state.get("run", "") if unfinished else "",
-            "began": time.time(),
+            "mode": mode,
         }
         return {
             PLAN: plan,
             "database_restore_queue": [] if done else [primary],
-            "database_restore_followers": followers,
+            "database_restore_followers": followers if mode == "in_place" else [],
         }
+
+
+def _estimated(primary: str, told: Mapping[str, Any], wish: Wish, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What the restore costs. RangeError where it cannot be made."""
+    known = known_repository(told, options["database_restore_stanza"])
+    point = _point(told, wish, known)
+    speed = recovery_drills.speed(state_dir())
+    live = live_timeline(told)
+    found = estimate(known, wish, now=told["time"], live=live, point=point, speed=speed).to_dict()
+    found["live"] = _live_part(known, wish, told, point) if live else ""
+    _room(primary, told, found, copies=2 if options["mode"] == "beside" else 1)
+    return found
+
+
+def _live_part(known: Repository, wish: Wish, told: Mapping[str, Any], point: str) -> str:
+    """Whether what the running server has not archived yet is `needed` for the wish, or only `kept` for later."""
+    if wish.to == "latest":
+        return "needed"
+    try:
+        estimate(known, wish, now=told["time"], point=point)
+    except RangeError:
+        return "needed"
+    return "kept"
+
+
+def _beside(primary: str, told: Mapping[str, Any], found: dict[str, Any], options: Mapping[str, Any]) -> None:
+    """Refuse a database that is not there, and a target that is."""
+    if not live_timeline(told):
+        raise RangeError(f"{primary} does not run, so there is nothing to restore beside; restore it in place")
+    database, into = options["database_restore_database"], options["database_restore_into"]
+    if database not in told["backed_up"]:
+        known = ", ".join(told["backed_up"]) or "none"
+        raise RangeError(f"there is no database {database!r} in the backup, only {known}")
+    if not re.fullmatch(r"[a-z_][a-z0-9_]{0,50}", into):
+        raise RangeError(f"database_restore_into is {into!r}; it has to be of small letters, digits and underscores")
+    if into in told["server"]["databases"]:
+        raise RangeError(
+            f"the target is not empty: there is a database {into!r}; give database_restore_into another name"
+        )
+    found.update(lost_seconds=0.0, lost_segments=0)  # what serves stays as it is
 
 
 def objective(action: Any, tier: str, variables: Mapping[str, Any]) -> dict[str, float]:
@@ -168,10 +216,11 @@ def answer(name: str, reply: Reply) -> dict[str, Any]:
 
 
 def _wish(options: Mapping[str, Any]) -> Wish:
-    to, point = options["database_restore_to"].strip(), options["database_restore_point"].strip()
+    to, point = (options.get(f"database_restore_{name}", "").strip() for name in ("to", "point"))
     if to and point:
         raise RangeError("database_restore_to and database_restore_point are both given; give one of them")
-    return Wish(to, point, options["database_restore_timeline"], options["database_restore_backup"])
+    timeline, backup = options.get("database_restore_timeline", 0), options.get("database_restore_backup", "")
+    return Wish(to, point, timeline, backup)
 
 
 def live_timeline(told: Mapping[str, Any]) -> int:
@@ -200,9 +249,9 @@ def _point(told: Mapping[str, Any], wish: Wish, known: Repository) -> str:
     return str(told["points"][wish.point]) if wish.point else ""
 
 
-def _room(primary: str, told: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    needed = int(found["size"] * MARGIN) + found["segments"] * SEGMENT_BYTES
-    if told["mounted"]:
+def _room(primary: str, told: Mapping[str, Any], found: Mapping[str, Any], copies: int) -> None:
+    needed = int(copies * found["size"] * MARGIN) + found["segments"] * SEGMENT_BYTES
+    if told["mounted"] and copies == 1:
         raise RangeError(
             f"{told['data']} on {primary} is a file system of its own, so the database in it cannot be moved aside; "
             "let the data directory be a folder in it"

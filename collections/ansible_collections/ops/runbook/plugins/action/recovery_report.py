@@ -37,12 +37,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             result = primary.get(f"__database_restore_{step}") or {}
             state.update(result.get("state") or {})
             seconds.update(result.get("seconds") or {})
-        findings = list(recovery_report.restore_findings(plan, state, seconds))
+        copied = primary.get("__database_restore_copied") or {}
+        findings = list(recovery_report.restore_findings(plan, state, seconds, copied))
         if arguments["failure"]:
             findings = [recovery_report.failure(plan["primary"], arguments["failure"], back=arguments["back"])]
         made = {
             "__database_restore_findings": [finding.to_dict() for finding in findings],
-            "__database_restore_sections": {"tables": recovery_report.tables(plan, state, seconds)},
+            "__database_restore_sections": {"tables": recovery_report.tables(plan, state, seconds, copied)},
         }
         self.register_host_variables(made, VariableLayer.REGISTER_VARS)
         return {"changed": False}

@@ -16,12 +16,12 @@ import re
 import shutil
 import time
 import urllib.error
-import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Callable, Optional
 
+from ansible.module_utils.urls import open_url
 from ansible_collections.ops.runbook.plugins.module_utils.recovery_inspection import STATE, ask, modifications
 
 #: What a restore has reached, in order.
@@ -241,7 +241,7 @@ class Restore:
             return False
         server = self.server
         if not self.aside.exists():
-            if server.answers():
+            if server.answers() and self.state.data["estimate"].get("live"):
                 self._mark()
             self.state.save(stopped=time.time())
             server.stop()
@@ -261,18 +261,13 @@ class Restore:
     def _mark(self) -> None:
         """Note the former content, and have everything until now in the archive, so that it can be restored too."""
         server = self.server
-        self.state.save(rows=counted(server), live=True)
-        if server.ask("SELECT pg_is_in_recovery()") == "t":
-            return
-        server.ask(f"SELECT pg_create_restore_point('before restore {self.state.data['run'][:8]}')")
-        # A transaction after all others: recovery to a time needs one beyond it to know that the time is over.
-        server.ask("SELECT pg_current_xact_id()")
-        segment = server.ask("SELECT pg_walfile_name(pg_switch_wal())")
-        query = "SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver"
-        # A history or backup file may be the last; segments alone compare.
-        self.server.wait(
-            lambda: server.ask(query)[:24] >= segment, f"segment {segment} to be archived; see its archive_command", 120
-        )
+        with suppress(RestoreError):  # a damaged table is a reason to restore it
+            self.state.save(rows=counted(server), live=True)
+        try:
+            archive_everything(server, f"before restore {self.state.data['run'][:8]}")
+        except RestoreError:
+            if self.state.data["estimate"].get("live") == "needed":
+                raise
 
     def verify(self) -> bool:
         """Recover to the target, and read everything. The server is left running, for this host alone."""
@@ -385,6 +380,19 @@ class Restore:
         return True
 
 
+def archive_everything(server: Server, point: str) -> None:
+    """Have all that was written until now in the archive, and a restore point with this name at its end."""
+    server.ask(f"SELECT pg_create_restore_point('{point}')")
+    # A transaction after all others: recovery to a time needs one beyond it to know that the time is over.
+    server.ask("SELECT pg_current_xact_id()")
+    segment = server.ask("SELECT pg_walfile_name(pg_switch_wal())")
+    query = "SELECT coalesce(last_archived_wal, '') FROM pg_stat_archiver"
+    # A history or backup file may be the last; it sorts before the segments of its timeline.
+    server.wait(
+        lambda: server.ask(query)[:24] >= segment, f"segment {segment} to be archived; see its archive_command", 120
+    )
+
+
 def fetch(server: Server, stanza: str, estimate: Mapping[str, Any], *extra: str) -> None:
     """Let pgBackRest restore into the server's data directory, which is empty."""
     words = ["pgbackrest", f"--stanza={stanza}", "--log-level-console=error", f"--pg1-path={server.data}"]
@@ -413,8 +421,8 @@ def requests(urls: Iterable[str], seconds: float = 60) -> None:
         deadline, said = time.monotonic() + seconds, ""
         while True:
             try:
-                with urllib.request.urlopen(url, timeout=20):  # noqa: S310 - the inventory's addresses
-                    break
+                open_url(url, timeout=20).close()
+                break
             except (urllib.error.URLError, OSError) as error:
                 said = str(error)
             if time.monotonic() > deadline:

@@ -82,7 +82,14 @@ class Rehearsal:
             tail = log.read_text(encoding="utf-8", errors="replace")[-1500:] if log.exists() else ""
             raise RestoreError(f"{error}\n{tail}") from error
         # pg_ctl is content with a server that still recovers and lets nobody in.
-        self.server.wait(self._answers, "the end of recovery", seconds)
+        self.server.wait(lambda: self._answers() or not self._runs(), "the end of recovery", seconds)
+        if not self._runs():
+            said = log.read_text(encoding="utf-8", errors="replace")
+            fatal = [line for line in said.splitlines() if "FATAL" in line and "not accepting" not in line]
+            raise RestoreError(f"the restored server does not come up: {(fatal or [said])[-1][-500:]}")
+
+    def _runs(self) -> bool:
+        return (self.server.data / "postmaster.pid").exists()
 
     def _answers(self) -> bool:
         words = [self.server.binary("pg_isready"), "-q", "-h", str(self.folder), "-p", str(PORT)]

@@ -129,6 +129,16 @@ def _repository(cluster: dict[str, Any], stanza: str) -> dict[str, Any]:
     return told
 
 
+def _backed_up(cluster: dict[str, Any], stanza: str, info: list[dict[str, Any]]) -> list[str]:
+    """The databases in the newest backup."""
+    labels = [backup["label"] for item in info if item["name"] == stanza for backup in item["backup"]]
+    if not labels:
+        return []
+    words = (f"--stanza={stanza}", "--output=json", f"--set={labels[-1]}", "info")
+    backups = [backup for item in json.loads(_pgbackrest(cluster["owner"], *words)) for backup in item["backup"]]
+    return sorted(row["name"] for backup in backups for row in backup.get("database-ref") or [])
+
+
 def fetch(cluster: dict[str, Any], stanza: str, name: str) -> bytes:
     """A file of the archive. It passes through a folder that is gone afterwards."""
     folder = tempfile.mkdtemp(prefix="ops-runbook-wal-")
@@ -144,7 +154,8 @@ def _points(cluster: dict[str, Any], stanza: str, told: dict[str, Any], name: st
     """Names of restore points to their positions; it ends when the wanted one is found. The newest come first."""
     found: dict[str, str] = {}
     local = Path(cluster["data"], "pg_wal")
-    paths = sorted((p for p in local.iterdir() if _SEGMENT.fullmatch(p.name)), key=lambda p: p.name[8:], reverse=True)
+    there = local.iterdir() if local.is_dir() else ()
+    paths = sorted((p for p in there if _SEGMENT.fullmatch(p.name)), key=lambda p: p.name[8:], reverse=True)
     for path in paths:
         _look(cluster, path, found)
         if name in found:
@@ -201,6 +212,8 @@ def inspect(job: dict[str, Any]) -> dict[str, Any]:
     if job.get("repository", True):
         try:
             told.update(_repository(cluster, job["stanza"]))
+            if job.get("database"):
+                told["backed_up"] = _backed_up(cluster, job["stanza"], told["info"])
             if job.get("point"):
                 told["points"] = _points(cluster, job["stanza"], told, job["point"])
         except (RuntimeError, OSError, ValueError, subprocess.TimeoutExpired) as error:
@@ -233,7 +246,7 @@ def _server(cluster: dict[str, Any], told: dict[str, Any]) -> Optional[dict[str,
         server: dict[str, Any] = json.loads(ask(cluster, _SERVER))
         server["modified"] = modifications(cluster, server["databases"] or [])
     except (RuntimeError, subprocess.TimeoutExpired) as error:
-        told["errors"].append(f"the server does not answer: {error}")
+        told["trouble"] = str(error)  # a damaged server is a reason to restore it, not one to refuse that
         return None
     return server
 
@@ -257,4 +270,5 @@ def _state() -> Optional[dict[str, Any]]:
 
 def main(job: dict[str, Any]) -> None:
     """Print what was found."""
+    # It is no module, but a program of its own. pylint: disable-next=ansible-bad-function
     print(MARK + json.dumps(inspect(job)))

@@ -12,6 +12,15 @@ author:
 description:
   - Asks all hosts of the play at once for their server, their room and the backups that they reach. Changes nothing.
   - Refuses a target that cannot be reached, saying which can. The options are those of the role C(database_restore).
+options:
+  mode:
+    description:
+      - V(in_place) - the database is replaced.
+      - V(beside) - a database or tables are restored beside those that serve.
+      - V(back) - an unfinished restore is given up.
+    type: str
+    choices: [in_place, beside, back]
+    default: in_place
 attributes:
   check_mode:
     description: Runs in check mode as it does otherwise, since it changes nothing.

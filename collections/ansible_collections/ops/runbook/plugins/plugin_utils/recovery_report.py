@@ -36,12 +36,16 @@ def measured(host: str, check: str, times: tuple[float, float], title: str, deta
 
 
 def restore_findings(
-    plan: Mapping[str, Any], state: Mapping[str, Any], seconds: Mapping[str, Any]
+    plan: Mapping[str, Any], state: Mapping[str, Any], seconds: Mapping[str, Any], copied: Mapping[str, Any]
 ) -> Iterator[Finding]:
     """What was measured while a database was restored in place."""
     host = plan["primary"]
     titles = {True: f"Restored to {plan['estimate']['wish']}.", False: "It would be restored: nothing was touched."}
     title = "There was nothing to restore." if plan["done"] else titles[seconds.get("away") is not None]
+    if copied.get("rows"):
+        title = f"{plan['job']['database']} of {plan['estimate']['wish']} is beside it as {copied['name']}."
+    elif plan["mode"] == "back":
+        title = f"The restore to {plan['estimate']['wish']} was given up; the former database serves."
     yield Finding(check="restore of the database", host=host, status="ok", title=title, controls=CONTROLS)
     if seconds.get("away") is None:
         return
@@ -85,7 +89,9 @@ def failure(host: str, msg: str, *, back: bool) -> Finding:
     )
 
 
-def tables(plan: Mapping[str, Any], state: Mapping[str, Any], seconds: Mapping[str, Any]) -> list[dict[str, Any]]:
+def tables(
+    plan: Mapping[str, Any], state: Mapping[str, Any], seconds: Mapping[str, Any], copied: Mapping[str, Any]
+) -> list[dict[str, Any]]:
     """The estimate against what it took, and the rows."""
     found = []
     if plan["done"]:
@@ -108,6 +114,9 @@ def tables(plan: Mapping[str, Any], state: Mapping[str, Any], seconds: Mapping[s
     if state.get("timeline"):
         estimate.append(["timeline now", str(state["timeline"])])
     found.append({"title": f"Restore of {plan['primary']}", "columns": ["What", "Value"], "rows": estimate})
+    if copied.get("rows"):
+        lines = [[name, str(count)] for name, count in sorted(copied["rows"].items())[:MOST_TABLES]]
+        found.append({"title": f"Rows in {copied['name']}", "columns": ["Table", "Rows"], "rows": lines})
     before, after = state.get("rows") or {}, state.get("restored_rows")
     if after is not None:
         names = sorted({*before, *after})

@@ -1,0 +1,81 @@
+"""One table as it was, beside the one that serves; and the way back from a restore that nobody wants to finish."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from backups import now, sql
+
+from tests.scenario import ROOT, Procedure, shell
+
+INVENTORIES = (ROOT / "inventories/lab",)
+DATABASES = "select string_agg(datname, ' ' order by datname) from pg_database where not datistemplate"
+
+
+@pytest.fixture(scope="module")
+def beside(state: Path) -> Procedure:
+    return Procedure("backup_recovery/recovery_procedures_beside", INVENTORIES, state)
+
+
+@pytest.fixture(scope="module")
+def back(state: Path) -> Procedure:
+    return Procedure("backup_recovery/recovery_procedures_back", INVENTORIES, state)
+
+
+def given(**values: Any) -> tuple[str, str]:
+    """Options of a run: the role's variables."""
+    return "--extra-vars", json.dumps({f"database_restore_{name}": value for name, value in values.items()})
+
+
+def test_success_of_one_table_beside_the_one_that_serves(beside: Procedure) -> None:
+    """The table has its old rows in a database of its own; the one that serves keeps its new ones and keeps running."""
+    sql("create table shelf (id int); insert into shelf select generate_series(1, 40)")
+    sql("create table other (id int)")
+    moment = now()
+    sql("delete from shelf where id > 5")
+    started = sql("select pg_postmaster_start_time()")
+    options = given(to=moment, database="evidence", tables=["shelf"], into="then")
+    outcome = beside.run(*options)
+    assert outcome.returncode == 0, outcome.output
+    assert sql("select count(*) from shelf", database="then") == "40"
+    assert sql("select count(*) from pg_tables where tablename = 'other'", database="then") == "0"
+    assert sql("select count(*) from shelf") == "5"
+    assert sql("select pg_postmaster_start_time()") == started
+    assert shell("db1", "ls /var/lib/postgresql").split() == ["15", "archive"]
+    for values, words in (
+        ({}, "the target is not empty: there is a database 'then'"),
+        ({"into": "x; drop"}, "it has to be of small letters"),
+        (
+            {"into": "later", "database": "nobody"},
+            "there is no database 'nobody' in the backup, only evidence, postgres",
+        ),
+    ):
+        refused = beside.run(*given(**{"to": moment, "database": "evidence", "into": "then", **values}))
+        assert refused.record["outcome"] == "refused"
+        assert words in refused.output
+
+
+def test_failure_beside_leaves_nothing_behind(beside: Procedure) -> None:
+    known = sql(DATABASES)
+    outcome = beside.run(*given(to="latest", database="evidence", tables=["no_such_table"], into="nothing"))
+    assert outcome.record["outcome"] == "rolled_back"
+    assert "no matching tables" in outcome.output
+    assert sql(DATABASES) == known
+    assert shell("db1", "ls /var/lib/postgresql").split() == ["15", "archive"]
+
+
+def test_success_of_the_way_back_from_a_killed_restore(restore: Procedure, back: Procedure) -> None:
+    """The restore is killed when the database is away; going back makes the former one serve again."""
+    sql("insert into shelf values (100)")
+    killed = restore.killed_at("Recover, and read every row", *given(to="latest"))
+    assert killed.killed
+    outcome = back.run()
+    assert outcome.returncode == 0, outcome.output
+    assert sql("select count(*) from shelf where id = 100") == "1"
+    assert sql("select timeline_id from pg_control_checkpoint()") == "2"
+    again = back.run()
+    assert again.record["outcome"] == "refused"
+    assert "no restore is unfinished" in again.output

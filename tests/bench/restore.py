@@ -1,0 +1,110 @@
+"""A restore of the database in place against bare commands: pgBackRest alone, and the same work by hand."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.bench.contestants import ROOT
+from tests.bench.maintenance import playbook, row
+from tests.bench.measure import seconds
+from tests.interruptions import matrix
+from tests.lab.commands import remove
+from tests.lab.state import Lab
+from tests.scenario import shell
+
+LAB = Lab("bench-restore")
+HOSTS = ("proxy1", "app1", "app2", "db1", "db2", "store1")
+MEGABYTES = 1024
+DATA = "/var/lib/postgresql/15/main"
+FILL = """
+create table bulk (id bigint, entry text);
+insert into bulk select g, repeat(md5(g::text), 32) from generate_series(1, {rows}) g;
+create index on bulk (id);
+checkpoint
+"""
+#: What nobody can leave out: the server stops, the backup is fetched, the log is replayed.
+PLAIN = f"""
+systemctl stop postgresql@15-main
+rm -r {DATA}
+install -d -m 0700 -o postgres -g postgres {DATA}
+cd /
+runuser -u postgres -- pgbackrest --stanza=evidence --log-level-console=error restore
+systemctl start postgresql@15-main
+until [ "$(runuser -u postgres -- psql -XAtqc 'select pg_is_in_recovery()')" = f ]; do sleep 0.2; done
+"""
+#: What a careful operator does besides: count, read every page, and remove what that needs again.
+VERIFY = """
+cd /
+runuser -u postgres -- psql -XAtqd evidence -c 'select count(*) from bulk' -c 'select count(*) from ledger'
+runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_amcheck --install-missing --all --heapallindexed
+runuser -u postgres -- psql -XAtqd evidence -c 'drop extension amcheck'
+runuser -u postgres -- psql -XAtqd postgres -c 'drop extension amcheck' \
+    -c "select pg_create_physical_replication_slot('db2', true)"
+"""
+FOLLOW = f"""
+systemctl stop postgresql@15-main
+rm -r {DATA}
+install -d -m 0700 -o postgres -g postgres {DATA}
+cd /
+source=$(runuser -u postgres -- /usr/lib/postgresql/15/bin/postgres -C primary_conninfo -D /etc/postgresql/15/main)
+runuser -u postgres -- pg_basebackup --dbname="$source" --pgdata={DATA} --slot=db2 --wal-method=stream --checkpoint=fast
+install -m 0600 -o postgres -g postgres /dev/null {DATA}/standby.signal
+systemctl start postgresql@15-main
+"""
+
+
+def arrange(megabytes: int) -> None:
+    """A database of that size, with a backup of all of it."""
+    command = [sys.executable, "-m", "tests.lab", "up", "--fresh", "--name", LAB.name, *HOSTS]
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    backups = matrix.load(ROOT / "molecule/recovery_procedures/tests/backups.py")
+    backups.arrange()
+    backups.sql(FILL.format(rows=megabytes * 900))
+    backups.archived()
+    backups.pgbackrest("--type=full backup")
+
+
+def taken(work: Callable[[], object]) -> float:
+    """How long it took, in seconds."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def bench_restore(scratch: Path, megabytes: int = MEGABYTES) -> None:
+    """The procedure against bare commands, on one database, one after the other."""
+    before = os.environ.get("LAB")
+    os.environ["LAB"] = LAB.name
+    try:
+        arrange(megabytes)
+        size = int(shell("db1", f"du -sm {DATA}/base").split()[0])
+        options = ("-e", json.dumps({"database_restore_to": "latest"}))
+        ours = seconds(
+            playbook("backup_recovery/recovery_procedures", (ROOT / "inventories/lab",), scratch / "state", *options)
+        )
+        plain = taken(lambda: shell("db1", PLAIN))
+        careful = plain + taken(lambda: shell("db1", VERIFY)) + taken(lambda: shell("db2", FOLLOW))
+    finally:
+        remove(LAB)
+        if before is not None:
+            os.environ["LAB"] = before
+    print(f"\nRestore of a database of {size} MB in place (aim: at most 10 % and 10 s beyond the same work by hand)")
+    row("", "seconds", "ratio", "beyond")
+    row("recovery_procedures.yml", f"{ours:.1f}")
+    row("the same work by hand", f"{careful:.1f}", f"{ours / careful:.2f}", f"{ours - careful * 1.1:.1f} s")
+    row("pgBackRest alone, nothing verified", f"{plain:.1f}", f"{ours / plain:.2f}")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--megabytes", type=int, default=MEGABYTES, help="size of the database")
+    with tempfile.TemporaryDirectory(prefix="runbook-bench-") as folder:
+        bench_restore(Path(folder), parser.parse_args().megabytes)
