@@ -47,6 +47,8 @@ WORDS = {"full": "full", "diff": "differential", "incr": "incremental"}
 #: Changed by every backup and every removal, so their hashes count from one run to the next only.
 _INDEX = re.compile(r"(?:backup|archive)/[^/]+/(?:backup|archive)\.info(?:\.copy)?")
 MOST_NAMED = 20
+#: A file that cannot be copied is tried once more at once, and not again after a quarter of a minute.
+ONCE = ("--job-retry=1",)
 
 
 class DatabaseBackup:
@@ -114,11 +116,11 @@ class DatabaseBackup:
 
     def backup(self, kind: str) -> tuple[Done, str]:
         """Run it, from the standby where there is one; also say why there was none."""
-        done = self.tool.call("backup", f"--type={kind}", "--backup-standby")
+        done = self.tool.call("backup", f"--type={kind}", "--backup-standby", *ONCE)
         if done.returncode and NO_STANDBY in done.said:
             warnings = [line.split("WARN: ", 1)[1].strip() for line in done.said.splitlines() if "WARN: " in line]
             reason = "; ".join(warnings)[:300] or "no host of the database is one"
-            return self.tool.call("backup", f"--type={kind}", "--no-backup-standby"), reason
+            return self.tool.call("backup", f"--type={kind}", "--no-backup-standby", *ONCE), reason
         return done, ""
 
     def demand_room(self, known: Mapping[str, Any], kind: str) -> None:

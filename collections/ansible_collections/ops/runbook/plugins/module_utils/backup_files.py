@@ -212,6 +212,7 @@ class Store:
             snapshots = self.restic(host).snapshots()
             gone = [] if host in damaged else self.expirable(snapshots)
             if gone and not dry:
+                self.restic(host).demand("unlock")
                 self.restic(host).demand("forget", "--prune", *gone)
             made += [f"{host}: {label[:8]} forgotten" for label in gone]
             findings.append(self.about(host, snapshots))
@@ -257,6 +258,7 @@ def make_backups(backup: FileBackup, kind: str, *, dry: bool) -> dict[str, Any]:
     names = backup.due(kind)
     if dry or not names:
         return {"changed": bool(names), "made": names, "findings": backup.findings()}
+    backup.restic.demand("unlock", "--no-cache")  # what a run that was killed has left locked
     for name in names:
         backup.make(name)
     verified = backup.check(read_data=backup.read_due(), note=True)
