@@ -81,6 +81,7 @@ def taken(work: Callable[[], object]) -> float:
 
 def bench_restore(scratch: Path, megabytes: int = MEGABYTES) -> None:
     """The procedure against bare commands, on one database, one after the other."""
+    scratch.mkdir(parents=True, exist_ok=True)
     before = os.environ.get("LAB")
     os.environ["LAB"] = LAB.name
     try:

@@ -114,7 +114,9 @@ def archived() -> str:
 
 def arrange() -> None:
     """Archive to the store, with one full backup of an application's data."""
-    authority = Lab(os.environ["LAB"]).authority
+    lab = Lab(os.environ["LAB"])
+    state, authority = lab.read(), lab.authority
+    assert state, f"lab {lab.name} is not up"
 
     def install(host: str) -> None:
         text = _STORE if host == "store1" else _DATABASE
@@ -123,7 +125,7 @@ def arrange() -> None:
         shell(host, _INSTALL.format(configuration=text, authority=ca, certificate=parts["pem"], key=parts["key"]))
 
     with ThreadPoolExecutor() as pool:
-        list(pool.map(install, ("store1", "db1", "db2", "scratch1")))
+        list(pool.map(install, state.hosts.keys() & {"store1", "db1", "db2", "scratch1"}))
         list(pool.map(lambda host: shell(host, _ARCHIVE), ("db1", "db2")))
     pgbackrest("stanza-create")
     rows = "select g, md5(g::text) from generate_series(1, 1000) g"
