@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from store import INVENTORIES, add_document, items, seals
+from store import INVENTORIES, add_document, given, items, seals
 
 from tests.scenario import shell
 
 HOSTS = ("proxy1", "app1", "app2", "db1", "db2", "store1")
-OPTIONS: tuple[str, ...] = ()
+OPTIONS: tuple[str, ...] = given(evidence_store_anew="the lab is new")
 
 __all__ = ["HOSTS", "INVENTORIES", "OPTIONS", "arrange", "assert_converged"]
 

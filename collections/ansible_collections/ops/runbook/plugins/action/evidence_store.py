@@ -97,7 +97,10 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             tsa_url=given["tsa_url"],
         )
         remote = Remote(FanOut(self, self._variables))
-        return EvidenceStore(remote, host, str(given["root"]), keys, state_dir().expanduser(), keep)
+        anew = str(given["anew"])
+        if anew:
+            evidence_records.Why(anew).checked()
+        return EvidenceStore(remote, host, str(given["root"]), keys, state_dir().expanduser(), keep, anew)
 
     # Sealing
 

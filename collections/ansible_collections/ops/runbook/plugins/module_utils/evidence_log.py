@@ -106,7 +106,7 @@ def read(
         following = seals.get(f"{number + 1:06}", {}).get(CHECKPOINT)
         if not reader.take(number, seals[name], known.get(number), following):
             break
-    reader.end(len(names), known)
+    reader.end(int(names[-1]) if names else 0, known)
     reader.control(control)
     return reader.log
 

@@ -54,14 +54,16 @@ class Piece:
 
 
 def remembered(state: Path) -> list[Remembered]:
-    """The checkpoints in the run records, oldest first."""
-    found = []
+    """The checkpoints in the run records, oldest first, since the last time that a history began anew."""
+    found: list[Remembered] = []
     for run_id, body in records(Ledger(state / "ledger")).items():
         for text in body.get("checkpoints", ()):
             try:
                 checkpoint = Checkpoint.parse(text.encode("utf-8"))
             except SealError:
                 continue  # the ledger's own verifier speaks of damaged records
+            if checkpoint.seal == 1:
+                found.clear()  # only a run that was told to begin anew made a first seal when there were others
             found.append(Remembered(checkpoint, f"run {run_id[:12]} of {body['started'][:10]}"))
     return found
 

@@ -48,7 +48,9 @@ class Why:
     def checked(self) -> Why:
         """Refuse what nobody will understand in a year."""
         if len(self.reason.split()) < _FEWEST_WORDS:
-            raise EvidenceError("runbook_reason has to say in at least three words why; it is kept with the evidence")
+            raise EvidenceError(
+                f"the reason is {self.reason!r}; it has to say in at least three words why (runbook_reason)"
+            )
         return self
 
     def record(self, **facts: Any) -> dict[str, Any]:

@@ -104,6 +104,8 @@ class EvidenceStore:
     state: Path
     #: Collection → seconds for which it is kept; the empty name is for all others.
     keep: Mapping[str, int] = field(default_factory=dict)
+    #: Why an empty store may begin a new history, although run records remember one.
+    anew: str = ""
 
     def ask(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         """Ask the store's host."""
@@ -117,7 +119,8 @@ class EvidenceStore:
             for name, files in said["seals"].items()
         }
         control = {path: text.encode("latin-1") for path, text in said["control"].items()}
-        return read(self.seals, control, remembered(self.state), self.keys.unsigned, self.keys.unstamped)
+        known = [] if self.anew and not self.seals else remembered(self.state)
+        return read(self.seals, control, known, self.keys.unsigned, self.keys.unstamped)
 
     def sound_log(self) -> Log:
         """The same, refused if anything is wrong with it: nothing is built upon what was tampered with."""
