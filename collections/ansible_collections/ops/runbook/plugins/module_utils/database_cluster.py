@@ -116,7 +116,8 @@ class Cluster:
             command = Path("/proc/{0}/cmdline".format(pid)).read_bytes()
         except (FileNotFoundError, NotADirectoryError, ProcessLookupError, ValueError):
             return False
-        return b"postgres" in command
+        # After a power cut the number may be that of any other program.
+        return command.split(b"\0")[0].endswith(b"/postgres")
 
     @property
     def fenced(self) -> bool:
