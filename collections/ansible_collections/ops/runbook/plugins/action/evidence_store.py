@@ -150,7 +150,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {
             **result,
             "checkpoint": checkpoint.text,
-            "items": len(candidates),
+            "sealed": len(candidates),
             "msg": f"seal {checkpoint.seal}: {len(candidates)} items, {checkpoint.items} in all",
         }
 
@@ -165,7 +165,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         sealed = hostvars.get("__evidence_store_sealed", {})
         checkpoint = Checkpoint.parse(sealed["checkpoint"].encode("ascii")) if sealed.get("checkpoint") else None
         if checkpoint:
-            title = f"{sealed['items']} items sealed as seal {checkpoint.seal}; {checkpoint.items} in all"
+            title = f"{sealed['sealed']} items sealed as seal {checkpoint.seal}; {checkpoint.items} in all"
         else:
             title = (
                 f"{len(plan['lines'])} items would be sealed"

@@ -17,6 +17,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO
@@ -229,4 +230,4 @@ def main(job: Mapping[str, Any], further: Mapping[str, Callable[..., dict[str, A
         answer = operations[job["operation"]](**job.get("arguments", {}))
     except (StoreError, OSError) as error:
         answer = {"error": str(error)}
-    print(MARK + pack(answer))
+    sys.stdout.write(MARK + pack(answer) + "\n")

@@ -55,7 +55,7 @@ checkpoint:
   description: The checkpoint of a new seal, which goes to the run record.
   type: str
   returned: if something was sealed
-items:
+sealed:
   description: How many items were sealed.
   type: int
   returned: if something was sealed

@@ -6,12 +6,12 @@ from __future__ import annotations
 import secrets
 import subprocess
 import tempfile
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 
+from ansible.module_utils.urls import open_url
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_checkpoint import (
     NAMESPACE,
     Checkpoint,
@@ -86,13 +86,13 @@ class Keys:
         return reply
 
     def _asked(self, query: Path) -> bytes:
-        request = urllib.request.Request(  # noqa: S310 - the address is the inventory's
-            self.tsa_url, query.read_bytes(), {"Content-Type": "application/timestamp-query"}
-        )
+        headers = {"Content-Type": "application/timestamp-query"}
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:  # noqa: S310
+            with open_url(
+                self.tsa_url, data=query.read_bytes(), headers=headers, method="POST", timeout=_TIMEOUT
+            ) as answer:
                 content: bytes = answer.read()
-        except (urllib.error.URLError, OSError, ValueError) as error:
+        except (OSError, HTTPException, ValueError) as error:
             raise SealingError(f"the time stamping authority {self.tsa_url} does not answer: {error}") from error
         return content
 

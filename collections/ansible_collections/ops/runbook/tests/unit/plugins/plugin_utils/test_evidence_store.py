@@ -7,8 +7,10 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +259,31 @@ def test_what_is_not_sealed_yet_never_shows(sealed: Sealed) -> None:
         store.ask("read", path="../seals/000001/manifest", offset=0)
     with pytest.raises(EvidenceError, match="is never deleted"):
         store.ask("remove", paths=["custody/000001.json"])
+
+
+def test_an_authority_is_asked_at_its_address(keys: Keys, sealed: Sealed, tmp_path: Path) -> None:
+    """A real answer over HTTP: whoever has only the address and the certificates seals and verifies as well."""
+
+    class Authority(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            query = tmp_path / "query"
+            query.write_bytes(self.rfile.read(int(self.headers["Content-Length"])))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(keys._made(tmp_path, query))
+
+        def log_message(self, *_words: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Authority) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        own = {**vars(keys), "tsa_url": address, "tsa_certificate": "", "tsa_key": ""}
+        sealed.store.keys = Keys(**own)
+        assert sealed.store.keys.problems() == []
+        sealed.store.seal(sealed.store.sound_log(), [of_bytes("documents/asked", b"asked")])
+        server.shutdown()
+    assert sealed.problems() == []
 
 
 def test_holds_and_retention(sealed: Sealed) -> None:
