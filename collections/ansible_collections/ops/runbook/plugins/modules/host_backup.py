@@ -38,6 +38,10 @@ options:
     type: list
     elements: str
     default: []
+  assumed_unless:
+    description: A path on the host. Where it is, nothing of O(assumed) would be made.
+    type: path
+    default: ""
 attributes:
   check_mode:
     description: Asks the program what it would do. Programs that only look run as they do otherwise.
@@ -98,13 +102,15 @@ def main() -> None:
             "user": {"type": "str", "default": "root"},
             "failure": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
             "assumed": {"type": "list", "elements": "str", "default": []},
+            "assumed_unless": {"type": "path", "default": ""},
         },
         supports_check_mode=True,
     )
     program, arguments = module.params["program"], list(module.params["arguments"])
     changing = arguments[0] in CHANGING
     if module.check_mode and not Path(program).exists():
-        made = module.params["assumed"] if changing else []
+        known = bool(module.params["assumed_unless"]) and Path(module.params["assumed_unless"]).exists()
+        made = module.params["assumed"] if changing and not known else []
         module.exit_json(changed=bool(made), name=made, findings=[], diff={"prepared": listing(made)})
     if module.check_mode and changing:
         arguments.append("--dry-run")
