@@ -10,11 +10,14 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 
-# One after the other, beside the tests that share a lab: more labs at work than processors would only be slow.
-pytestmark = pytest.mark.xdist_group("scenarios")
+# Two at a time, beside the tests that share a lab: with more labs at work the processors would only be slow.
+GROUPED = [
+    pytest.param(name, marks=pytest.mark.xdist_group(f"scenarios-{number % 2}"))
+    for number, name in enumerate(SCENARIOS)
+]
 
 
-@pytest.mark.parametrize("scenario", SCENARIOS)
+@pytest.mark.parametrize("scenario", GROUPED)
 def test_scenario(scenario: str) -> None:
     result = subprocess.run(
         ["molecule", "test", "--scenario-name", scenario],
