@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+import json
+import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 
+from interruption import assert_converged
 from managed import (
     ACCESS,
     DROP_IN,
@@ -21,7 +25,9 @@ from managed import (
     versions,
 )
 
-from tests.scenario import Procedure, changed_files, files, same_changes, shell
+from tests.lab.podman import environment
+from tests.lab.state import Lab
+from tests.scenario import Procedure, Untouched, same_changes, shell
 
 
 def test_success_everything_is_in_use() -> None:
@@ -40,35 +46,68 @@ def test_success_everything_is_in_use() -> None:
         assert shell(host, "cat /etc/motd") == "Managed by the scenario.\n"
         assert [version["state"] for version in versions(host)] == ["confirmed"]
     assert states("proxy1") == {"app1": "active", "app2": "active"}
+    assert_converged()
 
 
 def test_second_run_changes_nothing(change: Procedure) -> None:
-    before = {host: files(host) for host in HOSTS}
+    untouched = Untouched.hosts(*HOSTS)
     outcome = change.run()
     assert outcome.returncode == 0, outcome.output
     assert outcome.changes == ()
-    assert {host: changed_files(before[host], files(host)) for host in HOSTS} == {host: {} for host in HOSTS}
+    assert untouched.changes == {}
+
+
+#: Reads what to look for, and looks through all processes until its standard input ends.
+_WATCH = """
+import json, pathlib, select, sys
+planted, looks, found = sys.stdin.readline().strip().encode(), 0, []
+while not select.select([sys.stdin], [], [], 0.1)[0]:
+    looks += 1
+    for process in pathlib.Path("/proc").glob("[0-9]*"):
+        for name in ("cmdline", "environ"):
+            try:
+                text = (process / name).read_bytes()
+            except OSError:
+                continue
+            if planted in text:
+                found.append(text.replace(bytes(1), b" ").decode(errors="replace"))
+print(json.dumps([looks, found]))
+"""
+
+
+@dataclass
+class Watch:
+    """How often all processes were looked at, and the command lines and environments with the text."""
+
+    looks: int = 0
+    found: list[str] = field(default_factory=list)
 
 
 @contextmanager
-def watched_processes(host: str) -> Iterator[list[str]]:
-    """Command lines and environments of all processes, again and again."""
-    seen: list[str] = []
-    done = threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.3):
-            seen.append(
-                shell(host, "cat /proc/[0-9]*/cmdline /proc/[0-9]*/environ 2>/dev/null | tr '\\0' '\\n' || true")
-            )
-
-    thread = threading.Thread(target=watch)
-    thread.start()
+def watched_processes(host: str, text: str) -> Iterator[Watch]:
+    """Look for the text in command lines and environments of all processes, again and again."""
+    container, watch = Lab(os.environ["LAB"]).container(host), Watch()
+    process = subprocess.Popen(
+        ["podman", "exec", "--interactive", container, "python3", "-c", _WATCH],
+        env=environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin
+    process.stdin.write(f"{text}\n")
+    process.stdin.flush()
     try:
-        yield seen
+        yield watch
     finally:
-        done.set()
-        thread.join()
+        output, _nothing = process.communicate(timeout=60)
+    watch.looks, watch.found = json.loads(output)
+
+
+def test_the_watch_sees_what_is_there() -> None:
+    with watched_processes("app1", "Seen-4711") as watch:
+        shell("app1", "SECRET=Seen-4711 sleep 1")
+    assert any("SECRET=Seen-4711" in text for text in watch.found)
 
 
 def test_check_mode_predicts_exactly_and_nothing_shows_the_secret(change: Procedure) -> None:
@@ -83,12 +122,12 @@ def test_check_mode_predicts_exactly_and_nothing_shows_the_secret(change: Proced
     # The secret file itself changes too: its mode and owner are visible, its content is not.
     for host in ("app1", "app2"):
         shell(host, f"echo 'partner = {PLANTED}-old' > {ACCESS}")
-    before = {host: files(host) for host in HOSTS}
-    with watched_processes("app1") as seen:
+    untouched = Untouched.hosts(*HOSTS)
+    with watched_processes("app1", PLANTED) as watch:
         predicted = change.run("--check", "--diff", *options)
-        untouched = {host: changed_files(before[host], files(host)) for host in HOSTS}
+        touched = untouched.changes
         applied = change.run("--diff", "-vvv", *options)
-    assert untouched == {host: {} for host in HOSTS}
+    assert touched == {}
     assert same_changes(predicted, applied), repr(same_changes(predicted, applied))
     assert applied.returncode == 0, applied.output
     assert "keepalive_timeout 61s;" in predicted.output
@@ -99,8 +138,8 @@ def test_check_mode_predicts_exactly_and_nothing_shows_the_secret(change: Proced
     assert setting("db1", "log_lock_waits") == "off"
     for host in ("app1", "app2"):
         assert PLANTED in shell(host, f"cat {ACCESS}")
-    assert len(seen) > 1
-    assert not [text for text in seen if PLANTED in text]
+    assert watch.looks > 10
+    assert watch.found == []
     for outcome in (predicted, applied):
         assert PLANTED not in outcome.output
         assert ACCESS in outcome.output
@@ -165,7 +204,7 @@ def test_drift_is_found_named_and_healed(drift: Procedure, change: Procedure) ->
     shell("proxy1", f"echo 'client_header_timeout 9s;' >> {NGINX}; chmod 0600 /etc/motd")
     shell("db2", "sysctl -qw net.ipv4.tcp_keepalive_time=55; rm /etc/sysctl.d/99-zz-managed.conf")
     shell("app2", f"chown nobody {DROP_IN}; systemctl disable -q evidence-api; echo 'partner = Stray-9871x' > {ACCESS}")
-    before = {host: files(host) for host in HOSTS}
+    untouched = Untouched.hosts(*HOSTS)
     outcome = drift.run("--diff")
     assert outcome.returncode == 2, outcome.output
     named = {row: status for row, status in outcome.bad.items() if status == "critical"}
@@ -182,7 +221,7 @@ def test_drift_is_found_named_and_healed(drift: Procedure, change: Procedure) ->
     assert "was changed on the host since version" in details
     assert "client_header_timeout 9s;" in details
     assert "Stray-9871x" not in outcome.output + details
-    assert {host: changed_files(before[host], files(host)) for host in HOSTS} == {host: {} for host in HOSTS}
+    assert untouched.changes == {}
 
     healed = change.run()
     assert healed.returncode == 0, healed.output

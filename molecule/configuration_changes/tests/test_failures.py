@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from interruption import assert_converged
 from managed import DROP_IN, HOSTS, LOGGING, NGINX, given, half_written, setting, states, unfinished, versions
 
-from tests.scenario import Procedure, changed_files, files, shell
+from tests.scenario import Procedure, Untouched, changed_files, files, on_all, shell
 
 #: One invalid candidate of each kind, and what the refusal has to say about it.
 INVALID = {
@@ -53,7 +52,7 @@ def _platform_is_as_managed(change: Procedure) -> None:
 
 
 def test_bad_input_invalid_candidates_of_every_kind_are_refused(change: Procedure) -> None:
-    before = {host: files(host) for host in HOSTS}
+    untouched = Untouched.hosts(*HOSTS)
     outcome = change.run(*given(**{name: value for name, (value, _words) in INVALID.items()}))
     assert outcome.returncode != 0
     assert outcome.record["outcome"] == "refused", outcome.output
@@ -61,7 +60,7 @@ def test_bad_input_invalid_candidates_of_every_kind_are_refused(change: Procedur
     missing = [word for _value, words in INVALID.values() for word in words if word not in said]
     assert missing == [], outcome.output
     assert "no host was changed" in said
-    assert {host: changed_files(before[host], files(host)) for host in HOSTS} == {host: {} for host in HOSTS}
+    assert untouched.changes == {}
     assert setting("db1", "work_mem") == "4MB"
     assert states("proxy1") == {"app1": "active", "app2": "active"}
 
@@ -110,7 +109,7 @@ BROKEN = "{{ '--bind=127.0.0.1:8001' if inventory_hostname == 'app2' else '--log
 
 def test_failure_at_the_gate_puts_the_batch_back_and_stops_the_rest(change: Procedure) -> None:
     """A service that starts with a valid configuration and is broken nevertheless."""
-    before = {host: files(host) for host in HOSTS}
+    before = on_all(files, HOSTS)
     outcome = change.run(
         *given(
             service_lines={"LimitNOFILE": 8192, "Environment": f"GUNICORN_CMD_ARGS={BROKEN}"},
@@ -123,7 +122,7 @@ def test_failure_at_the_gate_puts_the_batch_back_and_stops_the_rest(change: Proc
     )
     assert outcome.returncode != 0
     assert outcome.record["outcome"] == "rolled_back", outcome.output
-    after = {host: changed_files(before[host], files(host)) for host in HOSTS}
+    after = {host: changed_files(before[host], now) for host, now in on_all(files, HOSTS).items()}
     own = {host: [path for path in found if path.startswith("/etc/")] for host, found in after.items()}
     # The canary was fine and keeps its version. The second batch is put back as a whole; the third was never begun.
     assert own == {"app1": ["/etc/motd", DROP_IN], **{host: [] for host in HOSTS if host != "app1"}}, outcome.output
@@ -163,6 +162,3 @@ def test_interruption_is_finished_by_the_next_run(change: Procedure) -> None:
         assert unfinished(host) == []
     assert "keepalive_timeout 62s" in shell("proxy1", "nginx -T 2>/dev/null")
     assert states("proxy1") == {"app1": "active", "app2": "active"}
-    back = change.run()
-    assert back.returncode == 0, back.output
-    assert_converged()
