@@ -1,4 +1,4 @@
-"""What seals evidence in a lab: a key that signs, and an authority that stamps times. No host of the platform has either."""
+"""What seals evidence in a lab, and no host of the platform has: a key that signs, an authority that stamps times."""
 
 from __future__ import annotations
 

@@ -81,7 +81,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         known = known_repository(primary, stanza)
         newest = known.backups[-1].label
         wish = Wish("latest", backup=newest)
-        found = estimate(known, wish, now=primary["time"], live=live, speed=recovery_drills.speed(state_dir())).to_dict()
+        found = estimate(
+            known, wish, now=primary["time"], live=live, speed=recovery_drills.speed(state_dir())
+        ).to_dict()
         version = primary["cluster"].partition("/")[0]
         _fit(scratch, room, found, version, options["restore_drill_folder"])
         standbys = [name for name in hosts.standbys if told[name]["server"] and told[name]["server"]["recovery"]]
@@ -120,4 +122,6 @@ def _fit(scratch: str, room: Mapping[str, Any], found: Mapping[str, Any], versio
         raise RangeError(f"{scratch} needs PostgreSQL {version} and has {have}: install postgresql-{version} there")
     needed = int(found["size"] * MARGIN) + found["segments"] * SEGMENT_BYTES
     if room["free"] < needed:
-        raise RangeError(f"{scratch} has {room['free'] / 1e9:.1f} GB free, and {needed / 1e9:.1f} GB are needed: make room")
+        raise RangeError(
+            f"{scratch} has {room['free'] / 1e9:.1f} GB free, and {needed / 1e9:.1f} GB are needed: make room"
+        )

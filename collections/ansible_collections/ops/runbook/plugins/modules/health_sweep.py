@@ -25,9 +25,9 @@ options:
     required: true
   also_validate:
     description:
-      - Entry points of other roles, as C(role/entry_point), which the play calls later. Their options are validated with
-        the values of the play's first host, so that a mistake there refuses the run before a host is touched, and
-        without a task of its own.
+      - Entry points of other roles, as C(role/entry_point), which the play calls later. Their options are validated
+        with the values of the play's first host, so that a mistake there refuses the run before a host is touched,
+        and without a task of its own.
     type: list
     elements: str
     default: []

@@ -10,7 +10,8 @@ version_added: 0.1.0
 author:
   - The ops.runbook authors (@ops-runbook)
 description:
-  - Asks the database's hosts and the scratch host at once. Changes nothing. The options are those of the role C(restore_drill).
+  - Asks the database's hosts and the scratch host at once. Changes nothing.
+  - The options are those of the role C(restore_drill).
 attributes:
   check_mode:
     description: Runs in check mode as it does otherwise, since it changes nothing.
