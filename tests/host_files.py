@@ -19,6 +19,8 @@ ALIVE = (
     "/run/postgresql",
     "/var/log",
     "/var/lib/chrony",  # the drift of the clock
+    "/var/cache/apt/pkgcache.bin",  # apt's index of its lists: who reads them makes it
+    "/var/cache/apt/srcpkgcache.bin",
     "/home/ops/.ansible",  # where modules are put while they run
     "/root/.ansible",
 )

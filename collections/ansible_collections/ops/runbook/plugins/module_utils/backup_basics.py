@@ -52,6 +52,7 @@ class Done:
 def run(command: Sequence[str], environment: Optional[Mapping[str, str]] = None) -> Done:
     """Run a program to its end."""
     try:
+        # pylint: disable-next=ansible-bad-function
         result = subprocess.run(
             list(command),
             env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
@@ -193,11 +194,12 @@ def timer_finding(check: str, timer: str) -> dict[str, Any]:
 
 def answer(result: Mapping[str, Any]) -> int:
     """Print what the controller reads, say what is wrong to whoever reads the journal; return the exit status."""
-    print(json.dumps(result), flush=True)
+    sys.stdout.write(json.dumps(result) + "\n")
+    sys.stdout.flush()
     bad = [each for each in result.get("findings", ()) if each["status"] != "ok"]
     for each in bad:
-        print(f"{each['status']}: {each['check']}: {each['title']}", file=sys.stderr)
+        sys.stderr.write(f"{each['status']}: {each['check']}: {each['title']}\n")
     if result.get("failure"):
-        print(f"failed: {result['failure']}", file=sys.stderr)
+        sys.stderr.write(f"failed: {result['failure']}\n")
         return 1
     return 2 if any(each["status"] == "critical" for each in bad) else 0

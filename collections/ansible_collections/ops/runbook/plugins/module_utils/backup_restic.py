@@ -76,6 +76,7 @@ class Restic:
         """Run it; end it when it tries the same thing again and again."""
         # Its output goes to a file: a pipe that nobody reads would hold it up.
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as output:
+            # pylint: disable-next=ansible-bad-function
             process = subprocess.Popen(
                 [*self._prefix, "restic", *words],
                 env=self._variables,

@@ -217,8 +217,15 @@ def inspect(job: dict[str, Any]) -> dict[str, Any]:
             if job.get("point"):
                 told["points"] = _points(cluster, job["stanza"], told, job["point"])
         except (RuntimeError, OSError, ValueError, subprocess.TimeoutExpired) as error:
-            told["errors"].append(f"the store cannot be asked: {error}")
+            told["errors"].append(_unreadable(job["stanza"], error))
     return told
+
+
+def _unreadable(stanza: str, error: Exception) -> str:
+    """Why nothing is known of the stanza: the store denies what it has not as it denies what is not for this host."""
+    if "access denied" in str(error):
+        return f"stanza {stanza!r} cannot be read: the store has none of that name for this host ({error})"
+    return f"the store cannot be asked: {error}"
 
 
 def _scratch(job: dict[str, Any]) -> dict[str, Any]:
@@ -235,7 +242,7 @@ def _scratch(job: dict[str, Any]) -> dict[str, Any]:
     try:
         information("postgres", job["stanza"])
     except (RuntimeError, OSError, subprocess.TimeoutExpired) as error:
-        told["errors"].append(f"the store cannot be asked: {error}")
+        told["errors"].append(_unreadable(job["stanza"], error))
     return told
 
 

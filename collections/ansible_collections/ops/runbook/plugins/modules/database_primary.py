@@ -13,8 +13,8 @@ author:
 description:
   - Runs on the database host. A standby is promoted when it has replayed what it has to have. The primary gets a
     replication slot for each follower and lets the account of the replication read what C(pg_rewind) reads.
-  - On a cluster that is the primary already, a checkpoint is made: until the first one after its promotion, the control
-    file shows the former timeline to C(pg_rewind).
+  - On a cluster that is the primary already, a checkpoint is made. Until the first one after its promotion, the
+    control file shows the former timeline to C(pg_rewind).
 options:
   version:
     description: Major version of the cluster.

@@ -202,9 +202,8 @@ def _slots(states: States, followers: list[str]) -> list[str]:
 def _one_at_most(primaries: list[str]) -> None:
     if len(primaries) > 1:
         raise RefusalError(
-            f"{' and '.join(primaries)} both accept writes. Decide which one is right, and make the other one its "
-            "standby at once: disaster_recovery_failback.yml with disaster_recovery_standby; what only that one has is "
-            "saved first"
+            f"{' and '.join(primaries)} both accept writes. Decide which one is right and stop the other one at once "
+            "(pg_ctlcluster ... stop), keep its data directory, and escalate: two histories are joined by hand"
         )
 
 
@@ -290,8 +289,6 @@ def failback(states: States, wishes: Wishes) -> Plan:
     """Make a host that does not follow a standby of the primary."""
     primaries = with_role(states, "primary")
     wanted = wishes.standby
-    if len(primaries) > 1 and wanted in primaries:
-        primaries.remove(wanted)
     _one_at_most(primaries)
     if not primaries:
         raise RefusalError(f"there is no primary that could be followed: {told(states)}")
