@@ -10,14 +10,9 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 SCENARIOS = sorted(path.parent.name for path in ROOT.glob("molecule/*/molecule.yml"))
 
-# Two at a time, beside the tests that share a lab: with more labs at work the processors would only be slow.
-GROUPED = [
-    pytest.param(name, marks=pytest.mark.xdist_group(f"scenarios-{number % 2}"))
-    for number, name in enumerate(SCENARIOS)
-]
 
-
-@pytest.mark.parametrize("scenario", GROUPED)
+# Each in a lab of its own: they run beside each other, and beside the tests that share a lab, as workers are free.
+@pytest.mark.parametrize("scenario", SCENARIOS)
 def test_scenario(scenario: str) -> None:
     result = subprocess.run(
         ["molecule", "test", "--scenario-name", scenario],
