@@ -27,6 +27,8 @@ ADDRESSES = {
 ADMINISTRATORS = {"store1": "storekeeper"}
 LABEL = "runbook.lab"
 START_TIMEOUT = 60.0
+#: Podman chooses a free port and binds it a moment later.
+PORT_ATTEMPTS = 5
 INOTIFY = Path("/proc/sys/fs/inotify/max_user_instances")
 INOTIFY_INSTANCES = 1024
 
@@ -134,7 +136,20 @@ def network_option(lab: Lab, host: str, subnet: str) -> str:
 
 
 def run(lab: Lab, host: str, image: str, keys: Mapping[str, str], network: str) -> None:
-    """Start one container."""
+    """Start one container, with another port where somebody took the chosen one meanwhile."""
+    for remaining in reversed(range(PORT_ATTEMPTS)):
+        try:
+            run_once(lab, host, image, keys, network)
+        except LabError as error:
+            if "address already in use" not in str(error) or not remaining:
+                raise
+            remove(lab, [host])
+        else:
+            return
+
+
+def run_once(lab: Lab, host: str, image: str, keys: Mapping[str, str], network: str) -> None:
+    """Start one container on a port that podman finds free."""
     podman(
         "run",
         "--detach",
