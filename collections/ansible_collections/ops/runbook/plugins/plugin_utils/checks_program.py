@@ -4,23 +4,14 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
-from ansible_collections.ops.runbook.plugins.module_utils import probe
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks import CHECK_TYPES
+from ansible_collections.ops.runbook.plugins.plugin_utils.joined import part
 
-#: What the files import from each other; joined, they are one file.
-_JOINED_IMPORT = re.compile(r"^from (?:__future__|ansible_collections\.\S+) import (?:\([^)]*\)|.*)\n", re.MULTILINE)
 #: What the probe needs to know of a check.
 _SENT = ("name", "type", "options", "timeout")
-
-
-def _source(name: str) -> str:
-    path = Path(probe.__file__).with_name(f"{name}.py")
-    return _JOINED_IMPORT.sub("", path.read_text(encoding="utf-8"))
 
 
 def program(checks: Iterable[Mapping[str, Any]], timeout: float) -> str:
@@ -28,5 +19,5 @@ def program(checks: Iterable[Mapping[str, Any]], timeout: float) -> str:
     sent = [{key: check[key] for key in _SENT} for check in checks]
     groups = sorted({CHECK_TYPES[check["type"]].group for check in sent})
     job = json.dumps({"checks": sent, "timeout": timeout})
-    sources = [_source("probe"), *(_source(f"probe_{group}") for group in groups)]
+    sources = [part("probe"), *(part(f"probe_{group}") for group in groups)]
     return "\n".join(["from __future__ import annotations", *sources, f"main(json.loads({job!r}))", ""])

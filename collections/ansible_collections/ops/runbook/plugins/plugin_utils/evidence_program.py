@@ -5,25 +5,20 @@ from __future__ import annotations
 
 import functools
 import json
-import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from ansible_collections.ops.runbook.plugins.module_utils import evidence_files
+from ansible_collections.ops.runbook.plugins.plugin_utils.joined import part
 
 #: In the order in which they need each other.
 _PARTS = ("hash", "files", "query")
-#: What the files import from each other; joined, they are one file.
-_JOINED_IMPORT = re.compile(r"^from (?:__future__|ansible_collections\.\S+) import (?:\([^)]*\)|.*)\n", re.MULTILINE)
 _CALL = '\nmain(json.loads({job!r}), {{"describe_query": describe_query, "send_documents": send_documents}})\n'
 
 
 @functools.cache
 def _sources() -> str:
-    folder = Path(evidence_files.__file__).parent
-    texts = [(folder / f"evidence_{part}.py").read_text(encoding="utf-8") for part in _PARTS]
-    return "\n".join(["from __future__ import annotations", *(_JOINED_IMPORT.sub("", text) for text in texts)])
+    return "\n".join(["from __future__ import annotations", *(part(f"evidence_{name}") for name in _PARTS)])
 
 
 def program(operation: str, root: str = "", **arguments: Any) -> bytes:
