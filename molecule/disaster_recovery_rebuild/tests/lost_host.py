@@ -1,0 +1,50 @@
+"""Hosts that are lost, and bare machines in their place."""
+
+from __future__ import annotations
+
+import json
+import os
+
+from tests.lab import hosts as lab_hosts
+from tests.lab import images
+from tests.lab.state import Lab
+from tests.scenario import ROOT, shell
+
+INVENTORIES = (ROOT / "inventories/lab",)
+
+
+def lose(host: str) -> None:
+    """The machine is gone for good; a bare one has its name and address."""
+    lab = Lab(os.environ["LAB"])
+    state = lab.read()
+    assert state is not None
+    name = images.ensure_bare(state.release)
+    ports = {known: facts.port for known, facts in state.hosts.items()} | lab_hosts.start(lab, {host: name})
+    ids = {known: facts.image for known, facts in state.hosts.items()} | {host: images.image_ids()[name]}
+    lab.write(lab_hosts.recorded(lab, state.release, state.source, ports, ids))
+
+
+def forge(host: str) -> None:
+    """Root on the host makes a snapshot that is newer than every other will ever be, and has next to nothing."""
+    time = "--time '2099-01-01 00:00:00'"
+    shell(
+        host,
+        "set -a; . /etc/restic/environment\n"
+        f"restic backup --quiet --tag configuration --tag application {time} /etc/hostname",
+    )
+
+
+def upstreams() -> dict[str, str]:
+    """Server of the application and what the proxy does with it."""
+    found: dict[str, str] = json.loads(shell("proxy1", "upstream-state evidence-api"))
+    return found
+
+
+def served_by(host: str) -> str:
+    """What the host's application says of itself, as the proxy hears it."""
+    return shell("proxy1", f"curl -sSf http://{host}:8000/readyz")
+
+
+def store(command: str) -> None:
+    """Start or stop the server of the file backups."""
+    shell("store1", f"systemctl {command} rclone-restic.service")
