@@ -44,3 +44,8 @@ def retention(state: Path) -> Procedure:
 @pytest.fixture(scope="session")
 def export(state: Path) -> Procedure:
     return Procedure("backup_recovery/evidence_protection_export", INVENTORIES, state)
+
+
+@pytest.fixture(scope="session")
+def restore(state: Path) -> Procedure:
+    return Procedure("backup_recovery/evidence_protection_restore", INVENTORIES, state)

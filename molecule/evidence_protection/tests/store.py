@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,3 +65,20 @@ def damaged(script: str) -> Iterator[None]:
         yield
     finally:
         shell("store1", f"rm -rf {STORE}; mv {STORE}.kept {STORE}")
+
+
+def replica(state: Path) -> Path:
+    """Where the controller keeps its replica."""
+    return state / "evidence"
+
+
+@contextmanager
+def kept_copy(folder: Path) -> Iterator[None]:
+    """A folder of the controller that is put back afterwards."""
+    aside = folder.with_name(f"{folder.name}.kept")
+    shutil.copytree(folder, aside)
+    try:
+        yield
+    finally:
+        shutil.rmtree(folder)
+        aside.rename(folder)

@@ -3,19 +3,26 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase, VariableLayer
+from ansible.utils.display import Display
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_checkpoint import Checkpoint
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_log import Log
 from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
 from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import LedgerError, NotAnEntryError
-from ansible_collections.ops.runbook.plugins.plugin_utils import evidence_package, evidence_records
+from ansible_collections.ops.runbook.plugins.plugin_utils import (
+    evidence_package,
+    evidence_records,
+    evidence_replica,
+    evidence_restore,
+)
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_units import AmountError, parse_amount
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_keys import Keys, SealingError
-from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_sources import Gathered, Gatherer, sources_of
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_sources import Gathered, Gatherer, Source, sources_of
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import (
     Candidate,
     EvidenceError,
@@ -33,11 +40,16 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_verify import
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut
 from ansible_collections.ops.runbook.plugins.plugin_utils.state import state_dir
 
-OPERATIONS = ("plan", "seal", "discard", "report", "verify", "hold", "release", "due", "delete", "export")
+OPERATIONS = (
+    *("plan", "seal", "discard", "replicate", "report", "verify", "hold", "release", "due", "delete", "export"),
+    *("restoration", "restore", "put_back"),
+)
 #: Operations after whose refusal nothing has happened.
-_ASKING = ("plan", "verify", "hold", "release", "due", "export")
+_ASKING = ("plan", "verify", "hold", "release", "due", "export", "restoration")
 _KEYS = ("signing_key", "allowed_signers", "tsa_url", "tsa_certificate", "tsa_key", "tsa_authority")
 _SHOWN = 200
+#: Why evidence is restored, where nobody says more.
+_DAMAGED = "it was damaged or missing"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -96,11 +108,15 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             **{name: str(Path(given[name]).expanduser()) if given[name] else "" for name in _KEYS if name != "tsa_url"},
             tsa_url=given["tsa_url"],
         )
-        remote = Remote(FanOut(self, self._variables))
+        self._remote = Remote(FanOut(self, self._variables))
         anew = str(given["anew"])
         if anew:
             evidence_records.Why(anew).checked()
-        return EvidenceStore(remote, host, str(given["root"]), keys, state_dir().expanduser(), keep, anew)
+        state = state_dir().expanduser()
+        store = EvidenceStore(self._remote, host, str(given["root"]), keys, state, keep, anew)
+        folder = Path(given["replica"]).expanduser() if given["replica"] else state / evidence_replica.FOLDER
+        self._replica = evidence_replica.Replica(store, self._remote, folder)
+        return store
 
     # Sealing
 
@@ -109,14 +125,20 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problems = self._store.keys.problems()
         if problems:
             raise EvidenceError("; ".join(problems))
-        found = self._gather(self._store.sound_log())
+        log = self._store.sound_log()
+        found = self._gather(log)
         self._register(
-            evidence_store_queue=[self._store.host] if found.due else [],
+            evidence_store_queue=[self._store.host] if found.due or self._replica.behind(log) else [],
             __evidence_store_plan={"lines": found.lines, "altered": found.altered},
         )
-        return {"msg": f"{len(found.candidates)} items are to be sealed on {self._store.host}"}
+        result = {"msg": f"{len(found.candidates)} items are to be sealed on {self._store.host}"}
+        first = self._store.begun_anew(log)
+        return {**result, "checkpoint": first.text} if first else result
 
     def _gather(self, log: Log) -> Gathered:
+        return Gatherer(self._remote, log, self._store.state).gather(self._sources(), self._options["directories"])
+
+    def _sources(self) -> list[Source]:
         sources, errors = [], []
         hostvars = self._variables["hostvars"]
         for host in self._options["hosts"]:
@@ -126,7 +148,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             errors += wrong
         if errors:
             raise EvidenceError("; ".join(errors))
-        return Gatherer(self._store.remote, log, self._store.state).gather(sources, self._options["directories"])
+        return sources
 
     def _seal(self) -> dict[str, Any]:
         """Seal what is new."""
@@ -157,6 +179,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _discard(self) -> dict[str, Any]:
         """Forget what was received and not sealed."""
         return {"discarded": 0 if self._check else self._store.ask("discard")["discarded"]}
+
+    def _replicate(self) -> dict[str, Any]:
+        """Take what the store has gained into the replica."""
+        sealed = self._variables["hostvars"][self._store.host].get("__evidence_store_sealed", {})
+        if self._check and sealed.get("changed"):
+            return {"changed": True, "path": str(self._replica.root)}
+        log = self._store.sound_log()
+        behind = self._replica.behind(log)
+        result = {"changed": behind, "path": str(self._replica.root)}
+        if behind and not self._check:
+            result["msg"] = f"{self._replica.take(log)} seals or items were replicated to {self._replica.root}"
+        return result
 
     def _report(self) -> dict[str, Any]:
         """Findings and tables of what was sealed."""
@@ -206,7 +240,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             int(given["to"]),
             parse_amount(given["every"]).number,
         )
-        found = verify(self._store, wanted)
+        found = verify(self._store, self._replica, wanted)
         self._publish(found)
         return {}
 
@@ -288,10 +322,60 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         self._publish(Verified([done], [{"title": "Exported", "columns": ["Item", "SHA-256"], "rows": rows}]))
         return result
 
+    # Bringing back
+
+    def _restoration(self) -> dict[str, Any]:
+        """What would be brought back, from where, and what it costs; refused where nothing can be."""
+        problems = self._store.keys.problems()
+        if problems:
+            raise EvidenceError("; ".join(problems))
+        found = self._found()
+        text = found.estimate(self._store.host)
+        Display().display(text + "\n")
+        due = found.due or self._replica.behind(found.log)
+        report = found.report(self._store.host, "would be brought back" if self._check else "to be brought back")
+        self._publish(report, evidence_store_queue=[self._store.host] if due else [])
+        return {"msg": text}
+
+    def _found(self) -> evidence_restore.Restoration:
+        wanted = _patterns(self._options["items"])
+        return evidence_restore.plan(self._store, self._replica, self._remote, self._sources(), wanted)
+
+    def _restore(self) -> dict[str, Any]:
+        """Bring it back, see that it is as it was sealed, and write that into the chain of custody."""
+        found = self._found()
+        if not found.due:
+            return {"msg": "nothing is damaged"}
+        shown = "\n".join(found.lines[:_SHOWN])
+        if self._check:
+            return self._sealed(found.log, [], shown)
+        done = dict(found.unrecorded)
+        if found.copies or found.seals:
+            run = os.environ.get("RUNBOOK_RUN_ID") or "unnamed"
+            self._store.send([copy.candidate for copy in found.copies])
+            items = {copy.item.path: copy.item.sha256 for copy in found.copies}
+            seals = {path: data.decode("latin-1") for path, data in found.seals.items()}
+            done[run] = self._store.ask("restore", run=run, items=items, seals=seals)
+        evidence_restore.verified(self._store, found)
+        log = self._store.sound_log()
+        origins = {copy.item.path: copy.origin for copy in found.copies}
+        why = evidence_records.Why(str(self._options["reason"]) or _DAMAGED, str(self._options["ticket"]))
+        result = self._sealed(log, evidence_restore.custody(log, done, origins, why), shown)
+        self._publish(found.report(self._store.host, "brought back"))
+        return {**result, "restored": len(found.copies) + len(found.seals)}
+
+    def _put_back(self) -> dict[str, Any]:
+        """Undo what this run has restored."""
+        if self._check:
+            return {}
+        self._store.ask("discard")
+        return dict(self._store.ask("put_back", run=os.environ.get("RUNBOOK_RUN_ID") or "unnamed"))
+
     # What later tasks read
 
-    def _publish(self, found: Verified) -> None:
+    def _publish(self, found: Verified, **more: Any) -> None:
         self._register(
+            **more,
             __evidence_store_findings=[finding.to_dict() for finding in found.findings],
             __evidence_store_sections={"tables": found.tables},
         )

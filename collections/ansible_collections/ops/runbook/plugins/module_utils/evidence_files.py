@@ -6,6 +6,7 @@ Together with evidence_hash it is one program that is sent to the store for each
     items/COLLECTION/...       what is sealed; never written again
     seals/000001/              manifest, checkpoint, checkpoint.sig, checkpoint.tsr
     incoming/                  what was received and is not sealed yet
+    replaced/RUN/              what a restore has taken away, and restored.json, which says what it has put there
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import shutil
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Optional
 
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_hash import files_below, hash_files
 
@@ -28,6 +29,8 @@ MARK = "ops-runbook-evidence "
 _SEAL = re.compile(r"\d{6}")
 _CONTROL = ("custody/", "holds/", "deletions/")
 _PIECE = 8 << 20
+_JOURNAL = "restored.json"
+_ANSWERED = ("log", "hash", "listing", "receive", "read", "discard", "commit", "remove", "restore", "put_back")
 
 
 class StoreError(Exception):
@@ -51,6 +54,7 @@ class Store:
         self.items = os.path.join(root, "items")
         self.seals = os.path.join(root, "seals")
         self.incoming = os.path.join(root, "incoming")
+        self.replaced = os.path.join(root, "replaced")
         self.root = root
 
     def log(self) -> dict[str, Any]:
@@ -70,9 +74,20 @@ class Store:
         }
         return {"seals": seals, "control": control, "incoming": len(list(self._files(self.incoming)))}
 
-    def hash(self) -> dict[str, Any]:
-        """The SHA-256 of every item that is there, and why some cannot be read."""
-        hashes, failures = hash_files(self.items, dict(self._files(self.items)))
+    def listing(self) -> dict[str, Any]:
+        """The size of every item that is there, and which restores have left a safety copy."""
+        kept = {}
+        with contextlib.suppress(FileNotFoundError):
+            for run in sorted(os.listdir(self.replaced)):
+                kept[run] = json.loads(_text(os.path.join(self.replaced, run, _JOURNAL)))
+        return {"items": dict(self._files(self.items)), "restored": kept}
+
+    def hash(self, paths: Optional[Sequence[str]] = None) -> dict[str, Any]:
+        """The SHA-256 of every item that is there, or of these, and why some cannot be read."""
+        sizes = dict(self._files(self.items))
+        if paths is not None:
+            sizes = {path: sizes[path] for path in paths if path in sizes}
+        hashes, failures = hash_files(self.items, sizes)
         return {"hashes": hashes, "failures": failures}
 
     def receive(self, items: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -101,10 +116,11 @@ class Store:
         shutil.rmtree(self.incoming, ignore_errors=True)
         return {"discarded": found}
 
-    def commit(self, number: int, files: Mapping[str, str]) -> dict[str, Any]:
+    def commit(self, number: int, files: Mapping[str, str], without: bool = False) -> dict[str, Any]:
         """Put what was received beside the other items, then its seal beside the other seals.
 
-        Killed in between, it has put files there that no seal names; the next seal replaces them.
+        A copy of another store may be ``without`` items: those that were deleted or damaged there. Killed in between,
+        it has put files there that no seal names; the next seal replaces them.
         """
         with self._alone():
             sealed = self._sealed()
@@ -112,16 +128,78 @@ class Store:
                 raise StoreError(f"seal {number} cannot follow seal {len(sealed)}: somebody else has sealed meanwhile")
             taken = {path for manifest in sealed for path in manifest}
             wanted = _manifest(files["manifest"])
-            self._check(wanted, taken)
-            for path in wanted:
-                target = self._inside(self.items, path)
-                os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-                source = os.path.join(self.incoming, path)
-                os.chmod(source, 0o400)
-                os.replace(source, target)
+            again = sorted(set(wanted) & taken)
+            if again:
+                raise StoreError(f"items/{again[0]} is sealed already")
+            whole = self._received(wanted, without=without)
+            for path in whole:
+                self._place(path)
             self._write_seal(number, files)
             shutil.rmtree(self.incoming, ignore_errors=True)
-        return {"sealed": len(wanted)}
+        return {"sealed": len(whole)}
+
+    def restore(self, run: str, items: Mapping[str, str], seals: Mapping[str, str]) -> dict[str, Any]:
+        """Put what was received, and files of seals, where they are damaged or missing; keep what was there."""
+        with self._alone():
+            self._received(items)
+            places = [f"items/{path}" for path in items] + [f"seals/{path}" for path in seals]
+            kept = self._inside(self.replaced, run)
+            os.makedirs(kept, mode=0o700)
+            journal = {
+                "items": dict(items),
+                "seals": sorted(seals),
+                "was": {place: self._was(place) for place in places},
+            }
+            with open(os.path.join(kept, _JOURNAL), "w", encoding="utf-8", opener=_private) as file:
+                json.dump(journal, file)
+            os.sync()
+            for place in places:
+                _move(os.path.join(self.root, place), os.path.join(kept, place))
+            for path in items:
+                self._place(path)
+            for path, text in seals.items():
+                target = self._inside(self.seals, path)
+                os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+                with open(target, "wb", opener=_private) as written:
+                    written.write(text.encode("latin-1"))
+                    os.fchmod(written.fileno(), 0o400)
+            shutil.rmtree(self.incoming, ignore_errors=True)
+            os.sync()
+        return journal
+
+    def put_back(self, run: str) -> dict[str, Any]:
+        """Undo a restore."""
+        with self._alone():
+            kept = self._inside(self.replaced, run)
+            if not os.path.isdir(kept):
+                return {"put_back": 0}
+            places = json.loads(_text(os.path.join(kept, _JOURNAL)))["was"]
+            for place, was in places.items():
+                target = os.path.join(self.root, place)
+                _move(os.path.join(kept, place), target)
+                if not was:
+                    with contextlib.suppress(FileNotFoundError):
+                        os.unlink(target)
+                    with contextlib.suppress(OSError):
+                        os.rmdir(os.path.dirname(target))  # a seal of which nothing is left
+            shutil.rmtree(kept)
+            os.sync()
+        return {"put_back": len(places)}
+
+    def _was(self, place: str) -> str:
+        """The SHA-256 of what is in a place; empty where nothing is."""
+        hashes, failures = (
+            hash_files(self.root, {place: 0}) if os.path.lexists(os.path.join(self.root, place)) else ({}, {})
+        )
+        return hashes.get(place, f"unreadable: {failures[place]}" if failures else "")
+
+    def _place(self, path: str) -> None:
+        """Put a received item beside the others."""
+        target = self._inside(self.items, path)
+        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+        source = os.path.join(self.incoming, path)
+        os.chmod(source, 0o400)
+        os.replace(source, target)
 
     def remove(self, paths: Sequence[str]) -> dict[str, Any]:
         """Delete items. Whoever asks has sealed before that and why they are deleted."""
@@ -135,18 +213,17 @@ class Store:
         os.sync()
         return {"removed": gone}
 
-    def _check(self, wanted: Mapping[str, str], taken: set[str]) -> None:
-        again = sorted(set(wanted) & taken)
-        if again:
-            raise StoreError(f"items/{again[0]} is sealed already")
+    def _received(self, wanted: Mapping[str, str], without: bool = False) -> list[str]:
+        """What was received as it is wanted; anything else is an error, unless others may be missing."""
         sizes = dict(self._files(self.incoming))
         missing = sorted(set(wanted) - set(sizes))
-        if missing:
+        if missing and not without:
             raise StoreError(f"{missing[0]} was not received")
-        hashes, failures = hash_files(self.incoming, {path: sizes[path] for path in wanted})
-        other = sorted(path for path in wanted if hashes.get(path) != wanted[path])
-        if other:
+        hashes, failures = hash_files(self.incoming, {path: sizes[path] for path in wanted if path in sizes})
+        other = sorted(path for path in wanted if path in sizes and hashes.get(path) != wanted[path])
+        if other and not without:
             raise StoreError(f"{other[0]} did not arrive as it was sent: {failures.get(other[0], 'other content')}")
+        return [path for path in wanted if hashes.get(path) == wanted[path]]
 
     def _sealed(self) -> list[dict[str, str]]:
         """The manifests of all seals, in order."""
@@ -186,6 +263,13 @@ class Store:
         return target
 
 
+def _move(source: str, target: str) -> None:
+    """Move a file, if it is there."""
+    if os.path.lexists(source):
+        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+        os.replace(source, target)
+
+
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_CLOEXEC, 0o600)
 
@@ -221,7 +305,7 @@ def main(job: Mapping[str, Any], further: Mapping[str, Callable[..., dict[str, A
     """Do a job, and print what came of it on one line."""
     store = Store(job.get("root", ""))
     operations: dict[str, Callable[..., dict[str, Any]]] = {
-        **{name: getattr(store, name) for name in ("log", "hash", "receive", "read", "discard", "commit", "remove")},
+        **{name: getattr(store, name) for name in _ANSWERED},
         "describe_folder": describe_folder,
         "send_files": send_files,
         **further,

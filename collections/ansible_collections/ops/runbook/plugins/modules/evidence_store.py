@@ -21,9 +21,25 @@ options:
       - V(plan) - what a seal would add. V(seal) - add it. V(discard) - forget what was received and not sealed.
       - V(report) - findings and tables of what was sealed. V(verify) - the same of a verification.
       - V(hold), V(release) - place and end a legal hold. V(due), V(delete) - what is past its retention, and delete it.
-      - V(export) - write a package that others can verify.
+      - V(export) - write a package that others can verify. V(replicate) - take new seals and items into the replica.
+      - V(restoration) - what is damaged and where a whole copy is. V(restore) - bring it back and record that.
+      - V(put_back) - undo what this run has restored.
     type: str
-    choices: [plan, seal, discard, report, verify, hold, release, due, delete, export]
+    choices:
+      - plan
+      - seal
+      - discard
+      - replicate
+      - report
+      - verify
+      - hold
+      - release
+      - due
+      - delete
+      - export
+      - restoration
+      - restore
+      - put_back
     required: true
   store:
     description: Host, root, keys and retention.
@@ -59,6 +75,10 @@ sealed:
   description: How many items were sealed.
   type: int
   returned: if something was sealed
+restored:
+  description: How many files were brought back.
+  type: int
+  returned: if something was brought back
 discarded:
   description: How many items were received and not sealed.
   type: int

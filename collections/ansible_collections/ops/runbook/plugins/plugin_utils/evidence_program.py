@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.ops.runbook.plugins.module_utils import evidence_files
 from ansible_collections.ops.runbook.plugins.plugin_utils.joined import part
+from ansible_collections.ops.runbook.plugins.plugin_utils.marked import text_behind
 
 #: In the order in which they need each other.
 _PARTS = ("hash", "files", "query")
@@ -29,8 +30,5 @@ def program(operation: str, root: str = "", **arguments: Any) -> bytes:
 
 def answer(stdout: str) -> Mapping[str, Any] | None:
     """What the program said; None where it did not come to that."""
-    for line in reversed(stdout.splitlines()):
-        if line.startswith(evidence_files.MARK):
-            found: dict[str, Any] = evidence_files.unpack(line[len(evidence_files.MARK) :])
-            return found
-    return None
+    text = text_behind(evidence_files.MARK, stdout)
+    return None if text is None else evidence_files.unpack(text)

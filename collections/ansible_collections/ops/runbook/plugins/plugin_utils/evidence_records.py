@@ -103,12 +103,14 @@ def _hold_record(log: Log, record: dict[str, Any]) -> Candidate:
     return of_bytes(path, as_json({**record, "number": number}))
 
 
-def custody(log: Log, action: str, items: Sequence[Item], why: Why) -> Candidate:
-    """The next record in the chain of custody."""
-    sealed = [item for item in log.items if item.collection == CUSTODY]
+def custody(
+    log: Log, action: str, items: Sequence[Item], why: Why, after: Sequence[Candidate] = (), **facts: Any
+) -> Candidate:
+    """The next record in the chain of custody, ``after`` those that are sealed together with it."""
+    sealed = [item for item in log.items if item.collection == CUSTODY] + [candidate.item for candidate in after]
     previous = sealed[-1].sha256 if sealed else NOTHING_BEFORE
     rows = [{"path": item.path, "sha256": item.sha256} for item in items]
-    record = why.checked().record(action=action, items=rows, previous=previous)
+    record = why.checked().record(action=action, items=rows, previous=previous, **facts)
     return of_bytes(f"{CUSTODY}/{len(sealed) + 1:06}.json", as_json(record))
 
 

@@ -1,5 +1,5 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
-"""What there is to seal: documents of databases, folders of hosts, and the controller's own reports and ledger."""
+"""What there is to seal: documents of databases, folders of hosts, and the controller's reports, drills and ledger."""
 
 from __future__ import annotations
 
@@ -24,8 +24,11 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import 
     of_bytes,
     of_file,
 )
+from ansible_collections.ops.runbook.plugins.plugin_utils.recovery_drills import FOLDER as KEPT_DRILLS
 
 REPORTS = "reports"
+#: Signed results of restore drills.
+DRILLS = "restore-drills"
 #: Ledgers that an operator has set aside.
 FORMER = "former-ledgers"
 _COLLECTION = re.compile(r"[a-z][a-z0-9_-]*")
@@ -81,7 +84,7 @@ def sources_of(host: str, variable: Any) -> tuple[list[Source], list[str]]:
             errors.append(f"{where} is no mapping; give a directory, or a database and a query")
             continue
         kind = next((kind for kind in _KINDS if kind in options), "")
-        if not _COLLECTION.fullmatch(str(collection)) or collection in (*CONTROL, LEDGER, REPORTS, FORMER):
+        if not _COLLECTION.fullmatch(str(collection)) or collection in (*CONTROL, LEDGER, REPORTS, DRILLS, FORMER):
             errors.append(f"{where}: its name is one of the store's own, or has other than small letters and digits")
         elif not kind or set(options) - _KINDS[kind] or (kind == "query" and "database" not in options):
             errors.append(f"{where} needs a directory, or a database and a query with a column name, and nothing else")
@@ -121,6 +124,7 @@ class Gatherer:
         for collection, directory in directories.items():
             self._folder(collection, Path(directory).expanduser())
         self._folder(REPORTS, self.state / "reports")
+        self._folder(DRILLS, self.state / KEPT_DRILLS)
         for former in sorted((self.state / "ledger").glob("until-*")):
             self._folder(f"{FORMER}/{former.name}", former)
         entries = new_entries(self.state, self.log.items)
@@ -143,7 +147,7 @@ class Gatherer:
             for name, reason in said.get("failures", {}).items():
                 raise EvidenceError(f"{source.host}: {source.collection} {name} cannot be read: {reason}")
             new = self._new(source.collection, {name: (sha, size) for name, (sha, size) in said["items"].items()})
-            self._found.candidates += self._fetch(source, list(new))
+            self._found.candidates += fetched(source, self.remote, list(new))
 
     def _ask(self, sources: Sequence[Source]) -> list[Mapping[str, Any]]:
         """All hosts at once; a host with several sources several times."""
@@ -186,13 +190,14 @@ class Gatherer:
                 self._found.lines.append(f"{sha256}  {path}")
             yield Item(path, sha256), name, size
 
-    def _fetch(self, source: Source, new: Sequence[tuple[Item, str, int]]) -> Iterator[Candidate]:
-        """Small items come many at a time, when they are needed; large ones in pieces."""
-        for batch in _batches(new):
-            cached = _Cached(source, self.remote, [(name, size) for _item, name, size in batch])
-            for item, name, size in batch:
-                get = partial(source.piece, self.remote, name) if size > BATCH else partial(cached.piece, name)
-                yield Candidate(item, size, get)
+
+def fetched(source: Source, remote: Remote, new: Sequence[tuple[Item, str, int]]) -> Iterator[Candidate]:
+    """Small items come many at a time, when they are needed; large ones in pieces."""
+    for batch in _batches(new):
+        cached = _Cached(source, remote, [(name, size) for _item, name, size in batch])
+        for item, name, size in batch:
+            get = partial(source.piece, remote, name) if size > BATCH else partial(cached.piece, name)
+            yield Candidate(item, size, get)
 
 
 class _Cached:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_checkpoint import (
     CHECKPOINT,
@@ -19,9 +19,10 @@ from ansible_collections.ops.runbook.plugins.module_utils.evidence_checkpoint im
     TOKEN,
     Checkpoint,
     Item,
+    SealError,
     manifest_of,
 )
-from ansible_collections.ops.runbook.plugins.module_utils.evidence_log import Log, read
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_log import Judge, Log, Remembered, read
 from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import utc_now
 from ansible_collections.ops.runbook.plugins.module_utils.merkle import Tree
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_keys import Keys
@@ -65,6 +66,13 @@ def of_file(path: str, sha256: str, file: Path) -> Candidate:
     return Candidate(Item(path, sha256), file.stat().st_size, piece)
 
 
+class Answers(Protocol):
+    """Whoever answers the questions of a store."""
+
+    def ask(self, host: str, operation: str, root: str = "", **arguments: Any) -> Mapping[str, Any]:
+        """Ask, and raise EvidenceError where there is no answer."""
+
+
 @dataclass
 class Remote:
     """Hosts that answer the evidence programs."""
@@ -97,15 +105,18 @@ def judged(host: str, reply: Reply) -> Mapping[str, Any]:
 class EvidenceStore:
     """A store as the controller sees it."""
 
-    remote: Remote
+    remote: Answers
     host: str
     root: str
     keys: Keys
     state: Path
     #: Collection → seconds for which it is kept; the empty name is for all others.
     keep: Mapping[str, int] = field(default_factory=dict)
-    #: Why an empty store may begin a new history, although run records remember one.
+    #: Why an empty store may begin a new history, or has begun it, although run records remember another one.
     anew: str = ""
+    #: What signatures and time stamps were judged to be: each costs some 20 ms, and is asked for more than once.
+    judged: dict[tuple[str, bytes, bytes], str] = field(default_factory=dict)
+    seals: dict[str, dict[str, bytes]] = field(default_factory=dict)
 
     def ask(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         """Ask the store's host."""
@@ -119,8 +130,35 @@ class EvidenceStore:
             for name, files in said["seals"].items()
         }
         control = {path: text.encode("latin-1") for path, text in said["control"].items()}
-        known = [] if self.anew and not self.seals else remembered(self.state)
-        return read(self.seals, control, known, self.keys.unsigned, self.keys.unstamped)
+        return read(self.seals, control, self._remembered(), self._unsigned, self._unstamped)
+
+    def _remembered(self) -> list[Remembered]:
+        """What the run records know of this history: where it was begun anew, nothing of before."""
+        known = remembered(self.state)
+        if not self.anew:
+            return known
+        try:
+            begun = Checkpoint.parse(self.seals["000001"][CHECKPOINT]).time if self.seals else utc_now()
+        except (KeyError, SealError):
+            return known  # a history that is damaged does not begin
+        return [point for point in known if point.checkpoint.time >= begun]
+
+    def begun_anew(self, log: Log) -> Checkpoint | None:
+        """The first checkpoint of a history that was begun anew by a run which did not live to record it."""
+        first = log.checkpoints[0] if self.anew and log.checkpoints else None
+        return None if any(point.checkpoint == first for point in remembered(self.state)) else first
+
+    def _unsigned(self, content: bytes, signature: bytes) -> str:
+        return self._once("signature", content, signature, self.keys.unsigned)
+
+    def _unstamped(self, content: bytes, token: bytes) -> str:
+        return self._once("token", content, token, self.keys.unstamped)
+
+    def _once(self, kind: str, content: bytes, proof: bytes, judge: Judge) -> str:
+        key = kind, content, proof
+        if key not in self.judged:
+            self.judged[key] = judge(content, proof)
+        return self.judged[key]
 
     def sound_log(self) -> Log:
         """The same, refused if anything is wrong with it: nothing is built upon what was tampered with."""
@@ -148,9 +186,7 @@ class EvidenceStore:
     def seal(self, log: Log, candidates: Sequence[Candidate]) -> Checkpoint:
         """Send what is new, and seal it with all that was sealed before."""
         ordered = sorted(candidates, key=lambda candidate: candidate.item.path)
-        self.ask("discard")
-        for batch in _batches(ordered):
-            self.ask("receive", items=batch)
+        self.send(ordered)
         manifest = manifest_of(candidate.item for candidate in ordered)
         checkpoint = self._checkpoint(log, ordered, manifest)
         text = checkpoint.text.encode("ascii")
@@ -162,6 +198,12 @@ class EvidenceStore:
         }
         self.ask("commit", number=checkpoint.seal, files={name: data.decode("latin-1") for name, data in files.items()})
         return checkpoint
+
+    def send(self, candidates: Iterable[Candidate]) -> None:
+        """Send items to where they wait until something is made of them."""
+        self.ask("discard")
+        for batch in _batches(candidates):
+            self.ask("receive", items=batch)
 
     def _checkpoint(self, log: Log, ordered: Sequence[Candidate], manifest: str) -> Checkpoint:
         tree = Tree(log.tree.leaf(index) for index in range(len(log.tree)))

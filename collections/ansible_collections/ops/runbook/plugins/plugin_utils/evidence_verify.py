@@ -14,6 +14,7 @@ from ansible_collections.ops.runbook.plugins.module_utils.evidence_log import Lo
 from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
 from ansible_collections.ops.runbook.plugins.module_utils.merkle import verify_consistency, verify_inclusion
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_memory import check_ledger, damaged_entry
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_replica import KIND, Replica
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import EvidenceError, EvidenceStore, now
 
 PAGE = "backup-recovery/evidence-protection"
@@ -45,7 +46,7 @@ class Wanted:
     every: float = 0
 
 
-def verify(store: EvidenceStore, wanted: Wanted) -> Verified:
+def verify(store: EvidenceStore, replica: Replica, wanted: Wanted) -> Verified:
     """Verify what is wanted."""
     log = store.log()
     problems = [*log.problems, *check_ledger(store.state, log.items)]
@@ -59,9 +60,20 @@ def verify(store: EvidenceStore, wanted: Wanted) -> Verified:
         problems += _one(store, log, wanted.item, done)
     else:
         problems += _consistent(log, wanted, done)
-    done.findings = [*_findings(store.host, problems), *_state(store.host, log, problems, wanted)]
+    problems += replica.problems(log, _of_replica(log, wanted))
+    done.findings = [*damage(problems, store.host), *_state(store.host, log, problems, wanted)]
     done.tables.append(_seals(log))
     return done
+
+
+def _of_replica(log: Log, wanted: Wanted) -> list[str] | None:
+    """Items whose bytes are read in the replica: all of them, those that are asked for, or none."""
+    if wanted.scope == "full":
+        return None
+    if wanted.scope == "sample":
+        items = [item.path for item in log.items if item.path not in log.deleted()]
+        return secrets.SystemRandom().sample(items, min(wanted.sample, len(items)))
+    return [wanted.item] if wanted.scope == "item" else []
 
 
 def _everything(store: EvidenceStore, log: Log) -> list[Problem]:
@@ -174,7 +186,8 @@ def _consistent(log: Log, wanted: Wanted, done: Verified) -> Iterator[Problem]:
     done.tables.append({"title": title, "columns": ["What", "Value"], "rows": rows})
 
 
-def _findings(host: str, problems: Sequence[Problem]) -> Iterator[Finding]:
+def damage(problems: Sequence[Problem], host: str) -> Iterator[Finding]:
+    """A finding for everything that is not as it was sealed."""
     for problem in problems:
         yield Finding(
             check=f"{problem.kind} {problem.name}",
@@ -182,7 +195,7 @@ def _findings(host: str, problems: Sequence[Problem]) -> Iterator[Finding]:
             status="critical",
             title=f"{problem.kind} {problem.name}: {problem.reason}",
             expected="as sealed",
-            remedy=f"{PAGE}#{problem.kind.replace(' ', '-')}",
+            remedy=f"{PAGE}#{'replica' if problem.kind.startswith(KIND) else problem.kind.replace(' ', '-')}",
             controls=CONTROLS,
         )
 

@@ -80,12 +80,20 @@ def test_only_what_is_new_and_every_version(tmp_path: Path) -> None:
     assert (again.candidates, again.altered, again.due) == ([], [], False)
 
 
-def test_the_controller_gives_reports_ledger_and_former_ledgers(tmp_path: Path) -> None:
+def test_the_controller_gives_reports_drills_ledger_and_former_ledgers(tmp_path: Path) -> None:
     own = tmp_path / "reports/backup_recovery/evidence_protection/x"
     own.mkdir(parents=True)
     (own / "report.html").write_text("own")
     ledger_entry(tmp_path, "backup_recovery/evidence_protection")
     assert not gatherer(tmp_path).gather([], {}).due, "its own traces would make every run seal again"
+
+    drill = tmp_path / "drills/20260102T030405Z-1.json"
+    drill.parent.mkdir()
+    drill.write_text("{}")
+    found = gatherer(tmp_path).gather([], {})
+    assert found.due
+    assert found.lines[0].endswith("  restore-drills/20260102T030405Z-1.json")
+    drill.unlink()
 
     ledger_entry(tmp_path, "maintenance/security_updates")
     Ledger(tmp_path / "ledger").restart({"reason": "test"})
@@ -100,6 +108,7 @@ def test_bad_sources_are_named(tmp_path: Path) -> None:
     bad = {
         "Documents": {"directory": "/x"},
         "custody": {"directory": "/x"},
+        "restore-drills": {"directory": "/x"},
         "one": "text",
         "two": {"query": "SELECT 1"},
         "three": {"directory": "/x", "query": "SELECT 1"},

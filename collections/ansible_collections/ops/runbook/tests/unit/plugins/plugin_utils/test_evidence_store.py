@@ -412,10 +412,23 @@ def test_a_lost_store_begins_anew_only_when_told(sealed: Sealed, tmp_path: Path)
         store.sound_log()
     store.anew = "the store burnt down"
     first = store.seal(store.sound_log(), [of_bytes("documents/1", b"1")])
-    record(ledger, "x", "later", checkpoints=[first.text])
+    # The same run asks again, or the next one after it was killed: it is in no record yet.
+    assert store.sound_log().checkpoints == [first]
+    assert store.begun_anew(store.sound_log()) == first
     store.anew = ""
+    with pytest.raises(EvidenceError, match="the history was written anew"):
+        store.sound_log()
+    record(ledger, "x", "later", checkpoints=[first.text])
     assert [point.checkpoint for point in remembered(store.state)] == [first]
     assert store.sound_log().checkpoints == [first]
+    # Said once more, it makes nobody forget what was sealed since.
+    store.anew = "the store burnt down"
+    second = store.seal(store.sound_log(), [of_bytes("documents/2", b"2")])
+    record(ledger, "x", "latest", checkpoints=[second.text])
+    assert store.begun_anew(store.sound_log()) is None
+    shutil.rmtree(Path(store.root, "seals/000002"))
+    with pytest.raises(EvidenceError, match="the store was rolled back"):
+        store.sound_log()
 
 
 def test_paths_need_no_quoting() -> None:
