@@ -5,16 +5,20 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from backups import archived, pgbackrest, sql
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_keys import Keys
+from ansible_collections.ops.runbook.plugins.plugin_utils.recovery_overdue import judged, kept, program
+from backups import archived, pgbackrest, side_by_side, sql
 
 from tests.lab.state import Lab
-from tests.scenario import ROOT, Outcome, Procedure, changed_files, files, shell
+from tests.scenario import ROOT, Outcome, Procedure, changed_files, files, on_all, shell
 
-EVIDENCE = "/var/lib/evidence/items/restore-drills"
+DRILLS = "/var/lib/restore-drills"
+EVIDENCE = "/var/lib/evidence"
 REPOSITORY = "/var/lib/pgbackrest/backup/evidence"
 
 
@@ -29,8 +33,8 @@ def given(**values: Any) -> tuple[str, str]:
 
 
 def results() -> list[dict[str, Any]]:
-    """The results among the evidence, oldest first."""
-    script = f"cd {EVIDENCE}; for file in *.json; do tr -d '\\n' < $file; echo; done"
+    """The results on the store, oldest first."""
+    script = f"cd {DRILLS}; for file in *.json; do tr -d '\\n' < $file; echo; done"
     return [json.loads(line) for line in shell("store1", script).splitlines()]
 
 
@@ -40,27 +44,35 @@ def finding(outcome: Outcome, check: str) -> dict[str, Any]:
 
 def verified(tmp_path: Path) -> str:
     """What ssh-keygen says of the newest result and its signature, with the allowed signers of the evidence."""
-    name = shell("store1", f"ls {EVIDENCE} | grep json$ | tail -1").strip()
+    name = shell("store1", f"ls {DRILLS} | grep json$ | tail -1").strip()
     signature = tmp_path / "signature"
-    signature.write_text(shell("store1", f"cat {EVIDENCE}/{name}.sig"), encoding="utf-8")
+    signature.write_text(shell("store1", f"cat {DRILLS}/{name}.sig"), encoding="utf-8")
     signers = Lab(os.environ["LAB"]).folder / "evidence/allowed_signers"
     words = ["-I", signers.read_text(encoding="utf-8").split()[0], "-n", "ops-runbook-evidence", "-s", str(signature)]
     return subprocess.run(
         ["ssh-keygen", "-Y", "verify", "-f", str(signers), *words],
-        input=shell("store1", f"cat {EVIDENCE}/{name}").encode(),
+        input=shell("store1", f"cat {DRILLS}/{name}").encode(),
         capture_output=True,
         check=True,
     ).stdout.decode()
 
 
+def overdue(later: int = 0) -> dict[str, str]:
+    """What the verification of backups says about the results that the store keeps, so many days from now."""
+    keys = Keys(allowed_signers=str(Lab(os.environ["LAB"]).folder / "evidence/allowed_signers"))
+    found = kept(shell("store1", f"python3 -I - <<'END'\n{program(DRILLS).decode()}\nEND"))
+    now = time.time() + later * 86400
+    return {finding.check: finding.status for finding in judged("store1", found, 7 * 86400, now, keys)}
+
+
 def test_success_compares_measures_and_signs(drill: Procedure, tmp_path: Path) -> None:
     """Rows written after the backup are in it too; the databases' hosts keep every file, and the scratch host none."""
     sql("create table if not exists drilled (id int); insert into drilled select generate_series(1, 77)")
-    before = {host: files(host) for host in ("db1", "db2", "scratch1")}
+    before = on_all(files, ("db1", "db2", "scratch1"))
     outcome = drill.run()
     assert outcome.returncode == 0, outcome.output
-    touched = {host: changed_files(before[host], files(host)) for host in before}
-    assert touched == {host: {} for host in before}
+    after = on_all(files, before)
+    assert [changed_files(before[host], after[host]) for host in before] == [{}, {}, {}]
     (result,) = results()
     assert result["passed"]
     assert result["compared_with"] == "db2"
@@ -70,6 +82,28 @@ def test_success_compares_measures_and_signs(drill: Procedure, tmp_path: Path) -
         found = finding(outcome, check)
         assert (found["status"], found["unit"], found["expected"]) == ("ok", "s", f"≤ {promised} s")
     assert "Good" in verified(tmp_path)
+    assert overdue() == {"restore drill": "ok"}
+    assert overdue(later=8) == {"restore drill": "warning"}
+    assert overdue(later=15) == {"restore drill": "critical"}
+
+
+def test_the_result_becomes_evidence_at_the_next_seal(drill: Procedure) -> None:
+    """Sealed from the controller, so that nothing on the store is past the procedure; the replica has it, too."""
+    seal, verify = (
+        Procedure(f"backup_recovery/evidence_protection{name}", drill.inventories, drill.state)
+        for name in ("", "_verify")
+    )
+    sealed = seal.run()
+    assert sealed.returncode == 0, sealed.output
+    kept = sorted(path.name for path in (drill.state / "drills").iterdir())
+    assert [name.rpartition(".")[2] for name in kept] == ["json", "sig"]
+    items = f"{EVIDENCE}/items/restore-drills"
+    assert shell("store1", f"ls {items}").split() == kept
+    assert shell("store1", f"cat {items}/{kept[0]}") == shell("store1", f"cat {DRILLS}/{kept[0]}")
+    assert "  restore-drills/" in shell("store1", f"cat {EVIDENCE}/seals/000001/manifest")
+    assert sorted(path.name for path in (drill.state / "evidence/items/restore-drills").iterdir()) == kept
+    whole = verify.run()
+    assert (whole.returncode, whole.bad) == (0, {}), whole.output
 
 
 def test_failure_of_a_damaged_backup_or_a_missed_objective_is_critical(drill: Procedure) -> None:
@@ -94,6 +128,9 @@ END"""
     assert late.returncode != 0
     assert late.bad == {("scratch1", "recovery time (RTO)"): "critical"}
     assert [result["passed"] for result in results()] == [True, False, False]
+    assert overdue() == {"restore drill": "critical"}
+    shell("store1", f'cd {DRILLS}; sed -i \'s/"passed": false/"passed": true/\' $(ls *.json | tail -1)')
+    assert overdue()["signatures of restore drills"] == "critical"
     trend = late.output.partition("Trend of drills")[2].splitlines()[2:5]
     assert [row.split()[-1] for row in trend] == ["passed", "failed", "failed"]
 
@@ -101,12 +138,12 @@ END"""
 def test_bad_input_a_folder_of_somebody_else(drill: Procedure) -> None:
     shell("scratch1", "mkdir -p /srv/taken; touch /srv/taken/precious")
     archived()
-    for options, words in (
-        (given(folder="/srv/taken"), "is not empty and is no drill's: it holds precious"),
-        (given(host="app1"), "is no host of this run"),
-        (given(tier="nowhere"), "promises nothing for 'nowhere'"),
-    ):
-        outcome = drill.run(*options)
+    cases = {
+        "is not empty and is no drill's: it holds precious": given(folder="/srv/taken"),
+        "is no host of this run": given(host="app1"),
+        "promises nothing for 'nowhere'": given(tier="nowhere"),
+    }
+    for words, outcome in zip(cases, side_by_side(drill, cases.values()), strict=True):
         assert outcome.record["outcome"] == "refused"
         assert words in outcome.output
     assert shell("scratch1", "ls /srv/taken") == "precious\n"

@@ -57,6 +57,8 @@ class Rehearsal:
         server = self.server
         words = ["pgbackrest", f"--stanza={stanza}", "--log-level-console=error", f"--pg1-path={server.data}"]
         words += [f"--set={target['backup']}", "--archive-mode=off", "--no-delta"]
+        # It tries each file again that does not arrive whole, and waits a quarter of a minute before the last time.
+        words.append("--job-retry-interval=2")
         if target.get("type", "default") != "default":
             words += [f"--type={target['type']}", f"--target={target['target']}", "--target-action=promote"]
             words += ["--target-exclusive"] if target.get("exclusive") else []
