@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from tests.lab.state import Lab
-from tests.scenario import shell
+from tests.scenario import Outcome, Procedure, shell
 
 STANZA = "evidence"
 _TLS = """
@@ -131,3 +132,26 @@ def arrange() -> None:
     rows = "select g, md5(g::text) from generate_series(1, 1000) g"
     sql(f"create table ledger (id int primary key, entry text); insert into ledger {rows}")
     pgbackrest("--type=full backup")
+
+
+def lose() -> None:
+    """Have all that was written in the archive, and lose the primary with its data."""
+    sql("create table last_word as select 1 as id")
+    archived()
+    shell("db1", "systemctl kill --signal=KILL postgresql@15-main; sleep 1; rm -r /var/lib/postgresql/15/main/base")
+
+
+def follows() -> bool:
+    """Whether the standby comes to have all that the primary has."""
+    query = "select count(*) from pg_stat_replication where state = 'streaming' and replay_lsn = pg_current_wal_lsn()"
+    for _attempt in range(50):
+        if sql(query) == "1":
+            return True
+        time.sleep(0.2)
+    return False
+
+
+def side_by_side(procedure: Procedure, runs: Iterable[Sequence[str]]) -> list[Outcome]:
+    """Outcomes of runs that change nothing, with these options each."""
+    with ThreadPoolExecutor(3) as pool:
+        return list(pool.map(lambda options: procedure.run(*options), runs))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from backups import now, sql
+from backups import follows, now, side_by_side, sql
 
 from tests.scenario import ROOT, Procedure, shell
 
@@ -30,6 +30,14 @@ def given(**values: Any) -> tuple[str, str]:
     return "--extra-vars", json.dumps({f"database_restore_{name}": value for name, value in values.items()})
 
 
+def test_success_of_a_lost_primary() -> None:
+    """Nothing was left of its data when it was restored, at the beginning: all that was archived came back."""
+    assert sql("select count(*) from last_word") == "1"
+    assert sql("select count(*) from ledger") == "1000"
+    assert sql("select timeline_id from pg_control_checkpoint()") == "2"
+    assert follows()
+
+
 def test_success_of_one_table_beside_the_one_that_serves(beside: Procedure) -> None:
     """The table has its old rows in a database of its own; the one that serves keeps its new ones and keeps running."""
     sql("create table shelf (id int); insert into shelf select generate_series(1, 40)")
@@ -45,15 +53,13 @@ def test_success_of_one_table_beside_the_one_that_serves(beside: Procedure) -> N
     assert sql("select count(*) from shelf") == "5"
     assert sql("select pg_postmaster_start_time()") == started
     assert shell("db1", "ls /var/lib/postgresql").split() == ["15", "archive"]
-    for values, words in (
-        ({}, "the target is not empty: there is a database 'then'"),
-        ({"into": "x; drop"}, "it has to be of small letters"),
-        (
-            {"into": "later", "database": "nobody"},
-            "there is no database 'nobody' in the backup, only evidence, postgres",
-        ),
-    ):
-        refused = beside.run(*given(**{"to": moment, "database": "evidence", "into": "then", **values}))
+    cases: dict[str, dict[str, Any]] = {
+        "the target is not empty: there is a database 'then'": {},
+        "it has to be of small letters": {"into": "x; drop"},
+        "there is no database 'nobody' in the backup, only evidence, postgres": {"into": "later", "database": "nobody"},
+    }
+    options = [given(**{"to": moment, "database": "evidence", "into": "then", **values}) for values in cases.values()]
+    for words, refused in zip(cases, side_by_side(beside, options), strict=True):
         assert refused.record["outcome"] == "refused"
         assert words in refused.output
 

@@ -2,52 +2,38 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
+from backups import side_by_side
+from interruption_files import INVENTORIES, OPTIONS, PROCEDURE, SNAPSHOTS, assert_converged, given, intrude
 
-from tests.scenario import ROOT, Procedure, changed_files, files, same_changes, shell
+from tests.scenario import Procedure, changed_files, files, on_all, same_changes, shell
 
-SNAPSHOT = """
-mkdir -p /etc/restic /srv/items
-printf '%s\\n' RESTIC_REPOSITORY=/var/lib/snapshots RESTIC_PASSWORD=of-this-test RESTIC_CACHE_DIR=/var/cache/restic \
-    > /etc/restic/environment
-set -a
-. /etc/restic/environment
-echo '{"document": 1}' > /srv/items/1.json
-echo '{"document": 2}' > /srv/items/2.json
-chmod 0440 /srv/items/1.json
-restic init > /dev/null
-restic backup --quiet --tag configuration /etc/nginx /srv/items
-"""
+HOSTS = ("proxy1", "app1")
 DAMAGE = """
 echo 'server { nonsense }' > /etc/nginx/conf.d/broken.conf
 echo 'worker_processes lots;' > /etc/nginx/nginx.conf
 rm /etc/nginx/sites-enabled/default
-chmod 0777 /srv/items/1.json
-echo '{"document": "forged"}' > /srv/items/2.json
 """
 ITEM = "/srv/items/2.json"
+OTHER = f"""
+chmod 0777 /srv/items/1.json
+echo '{{"document": "forged"}}' > {ITEM}
+"""
 OWN = "/var/lib/ops-runbook"
 
 
 @pytest.fixture(scope="module")
 def restore_files(state: Path) -> Procedure:
-    return Procedure("backup_recovery/recovery_procedures_files", (ROOT / "inventories/lab",), state)
+    return Procedure(PROCEDURE, INVENTORIES, state)
 
 
 @pytest.fixture(scope="module")
 def damaged() -> None:
-    shell("proxy1", SNAPSHOT)
+    on_all(lambda host: shell(host, SNAPSHOTS + OTHER), HOSTS)
     shell("proxy1", DAMAGE)
-
-
-def given(**values: Any) -> tuple[str, ...]:
-    """Options of a run on the proxy: the role's variables."""
-    own = {f"file_restore_{name}": value for name, value in {"snapshot": "latest", **values}.items()}
-    return "--limit", "proxy1", "--extra-vars", json.dumps(own)
 
 
 @pytest.mark.usefixtures("damaged")
@@ -62,37 +48,78 @@ def test_failure_of_the_verification_puts_the_files_back(restore_files: Procedur
 
 @pytest.mark.usefixtures("damaged")
 def test_check_mode_predicts_and_success_restores_a_folder(restore_files: Procedure) -> None:
-    shell("proxy1", "rm /etc/nginx/conf.d/broken.conf")
-    options = given(paths=["/etc/nginx"], tag="configuration", verify=[["nginx", "-t"]], reload=["nginx.service"])
+    """What comes back and what is lost is said before anything is touched: a link is missing, a file is replaced."""
+    shell("proxy1", "rm /etc/nginx/conf.d/broken.conf; touch -d '2026-01-02 03:04:05Z' /etc/nginx/nginx.conf")
     before = files("proxy1")
-    predicted = restore_files.run("--check", *options)
+    predicted = restore_files.run("--check", *OPTIONS)
     assert changed_files(before, files("proxy1"), touched=True) == {}
-    applied = restore_files.run(*options)
+    applied = restore_files.run(*OPTIONS)
     assert applied.returncode == 0, applied.output
     put_back = [name for name in applied.changes if "Replace what differs" in name.task]
     assert put_back == [name for name in predicted.changes if "Replace what differs" in name.task]
     assert "/etc/nginx/nginx.conf" in put_back[0].subject
     assert same_changes(predicted, applied).not_applied == ()
-    shell("proxy1", "nginx -t -q; test -L /etc/nginx/sites-enabled/default")
-    again = restore_files.run(*options)
+    size = shell("proxy1", "nginx -t -q; test -L /etc/nginx/sites-enabled/default; stat -c %s /etc/nginx/nginx.conf")
+    for run in (predicted, applied):
+        estimate = run.output.partition("Show what the restore costs")[2].partition("Replace what differs")[0]
+        assert f"files that come back: 2 with {size.strip()} bytes, in about " in estimate, run.output
+        assert "lost but for a copy in /var/lib/ops-runbook/file-restore: 1 with 23 bytes, the newest of " in estimate
+        assert "the newest of 2026-01-02 03:04:05 UTC" in estimate
+    again = restore_files.run(*OPTIONS)
     assert (again.returncode, again.changes) == (0, ())
 
 
 @pytest.mark.usefixtures("damaged")
-def test_success_of_one_item_alone(restore_files: Procedure) -> None:
-    outcome = restore_files.run(*given(paths=[ITEM]))
+def test_interruption_leaves_verifying_and_reloading_to_the_next_run(restore_files: Procedure) -> None:
+    """Killed when the files are back: nothing differs any more, and nginx still answers as it was told before."""
+    intrude()
+    killed = restore_files.killed_at("Replace what differs", *OPTIONS)
+    assert killed.killed
+    # What is wrong with it is found by the next run, which puts back what both have replaced.
+    failed = restore_files.run(*given(paths=[ITEM], verify=[["false"]]))
+    assert failed.record["outcome"] == "rolled_back", failed.output
+    shell("proxy1", f"grep -q 8099 /etc/nginx/nginx.conf; grep -q forged {ITEM}")
+    assert restore_files.killed_at("Replace what differs", *OPTIONS).killed
+    outcome = restore_files.run(*OPTIONS)
     assert outcome.returncode == 0, outcome.output
+    assert [change.task.rpartition(" | ")[2] for change in outcome.changes] == ["Reload"]
+    assert "this run goes on with it, verifies and reloads" in outcome.output
+    assert_converged()
+
+
+@pytest.mark.usefixtures("damaged")
+def test_failure_on_a_later_host_says_who_keeps_the_restored_files(restore_files: Procedure) -> None:
+    """The app host was verified and keeps its files; the proxy, which has what must not be there, gets its own back."""
+    before = files("proxy1")
+    outcome = restore_files.run(*given("app1,proxy1", paths=[ITEM], verify=[["test", "!", "-e", "/etc/nginx"]]))
+    assert outcome.record["outcome"] == "failed", outcome.output
+    assert "proxy1 has its former files again; app1 keep those of the snapshot" in outcome.output
+    assert shell("app1", f"cat {ITEM}") == '{"document": 2}\n'
+    assert {path for path in changed_files(before, files("proxy1")) if not path.startswith(OWN)} == set()
+    again = restore_files.run(*given("app1,proxy1", paths=[ITEM]))
+    assert again.returncode == 0, again.output
+    assert [change.host for change in again.changes] == ["proxy1"]
     assert shell("proxy1", f"cat {ITEM}") == '{"document": 2}\n'
+
+
+@pytest.mark.usefixtures("damaged")
+def test_success_of_one_item_alone_from_an_older_snapshot(restore_files: Procedure) -> None:
+    listed = 'set -a; . /etc/restic/environment; restic snapshots --tag drafts --json | grep -o \'"short_id":"[^"]*\''
+    drafts = shell("proxy1", listed).rpartition('"')[2].strip()
+    outcome = restore_files.run(*given(paths=[ITEM], snapshot=drafts))
+    assert outcome.returncode == 0, outcome.output
+    assert shell("proxy1", f"cat {ITEM}") == '{"draft": 2}\n'
     assert shell("proxy1", "stat -c %a /srv/items/1.json") == "777\n"
 
 
 @pytest.mark.usefixtures("damaged")
 def test_bad_input_names_the_snapshots(restore_files: Procedure) -> None:
-    for values, words in (
-        ({"paths": [ITEM], "snapshot": "abcdef"}, "there is no snapshot 'abcdef'. There are: "),
-        ({"paths": ["/etc/nowhere"]}, "has no /etc/nowhere"),
-        ({"paths": []}, "give files or folders as absolute paths"),
-    ):
-        outcome = restore_files.run(*given(**values))
+    cases: dict[str, dict[str, Any]] = {
+        "there is no snapshot 'abcdef'. There are: ": {"paths": [ITEM], "snapshot": "abcdef"},
+        "has no /etc/nowhere": {"paths": ["/etc/nowhere"]},
+        "give files or folders as absolute paths": {"paths": []},
+    }
+    outcomes = side_by_side(restore_files, [given(**values) for values in cases.values()])
+    for words, outcome in zip(cases, outcomes, strict=True):
         assert outcome.record["outcome"] == "refused", outcome.output
         assert words in outcome.output

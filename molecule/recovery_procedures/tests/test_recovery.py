@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
-import time
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from backups import archived, now, pgbackrest, sql
+from backups import archived, follows, now, pgbackrest, side_by_side, sql
 
-from tests.scenario import Outcome, Procedure, changed_files, files, same_changes, shell
+from tests.scenario import Outcome, Procedure, changed_files, files, on_all, same_changes, shell
 
 DATABASES = ("db1", "db2")
 STARTED = "select pg_postmaster_start_time()"
+#: Overwrites four entries of an index.
+TEAR = """
+systemctl stop postgresql@15-main
+cd /var/lib/postgresql/15/main
+runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_checksums -D . --disable
+dd if=/dev/zero of={path} bs=1 count=64 seek=$((8192 + 7000)) conv=notrunc status=none
+runuser -u postgres -- /usr/lib/postgresql/15/bin/pg_checksums -D . --enable
+systemctl start postgresql@15-main
+"""
 
 
 def given(**values: Any) -> tuple[str, str]:
@@ -34,15 +41,6 @@ def finding(outcome: Outcome, check: str) -> dict[str, Any]:
     return next(found for found in outcome.findings if found["check"] == check)
 
 
-def follows() -> bool:
-    """Whether the standby has what the primary has."""
-    for _attempt in range(50):
-        if sql("select count(*) from pg_stat_replication where state = 'streaming' and replay_lag is null") == "1":
-            return entries("db2") == entries("db1")
-        time.sleep(0.2)
-    return False
-
-
 @pytest.fixture(scope="module")
 def mistake() -> str:
     """A time; what was there then is dropped after it, and other things are written."""
@@ -56,9 +54,10 @@ def mistake() -> str:
 
 def test_check_mode_predicts_and_success_gives_exactly_the_rows_of_that_time(restore: Procedure, mistake: str) -> None:
     """Estimate, check run and run to a time before the mistake; rows, standby, archive and application afterwards."""
-    before = {host: files(host) for host in DATABASES}
+    untouched = on_all(files, DATABASES)
     predicted = restore.run("--check", *given(to=mistake))
-    assert {host: changed_files(before[host], files(host)) for host in DATABASES} == {host: {} for host in DATABASES}
+    after = on_all(files, DATABASES)
+    assert [changed_files(untouched[host], after[host]) for host in DATABASES] == [{}, {}]
     assert "What this restore costs" in predicted.output
     applied = restore.run(*given(to=mistake))
     assert applied.returncode == 0, applied.output
@@ -67,6 +66,7 @@ def test_check_mode_predicts_and_success_gives_exactly_the_rows_of_that_time(res
     assert sql("select count(*) from pg_tables where tablename = 'later'") == "0"
     assert sql("select count(*) from pg_extension where extname = 'amcheck'") == "0"
     assert follows()
+    assert entries("db2") == 1500
     assert "ok" in shell("proxy1", "curl -sSf https://proxy1/readyz")
     assert archived()[:8] == "00000003"
     settings = shell("db1", "cat /var/lib/postgresql/15/main/postgresql.auto.conf")
@@ -98,6 +98,7 @@ def test_interruption_in_the_middle_and_success_from_a_restore_point(restore: Pr
     assert restore.record(killed.record["run_id"])["outcome"] == "interrupted"
     assert entries() == 1500
     assert follows()
+    assert entries("db2") == 1500
 
 
 def test_failure_of_the_verification_brings_the_former_database_back(restore: Procedure) -> None:
@@ -119,15 +120,36 @@ def test_failure_of_the_verification_brings_the_former_database_back(restore: Pr
     assert not [name for name in left if name.endswith((".partial", f"before-{outcome.record['run_id'][:8]}"))]
 
 
-def test_success_from_a_lost_primary(restore: Procedure) -> None:
-    """Nothing is left of its data: all that was archived comes back."""
-    sql("create table last_word as select 1 as id")
-    archived()
-    shell("db1", "systemctl kill --signal=KILL postgresql@15-main; sleep 1; rm -r /var/lib/postgresql/15/main/base")
+def test_failure_of_a_page_brings_the_former_database_back(restore: Procedure) -> None:
+    """A page of an index is wrong, and its checksum is right: every row can be read, and pg_amcheck finds it."""
+    sql("create table torn (id int primary key); insert into torn select generate_series(1, 1000); checkpoint")
+    path = sql("select pg_relation_filepath('torn_pkey')")
+    shell("db1", TEAR.format(path=path))
+    pgbackrest("--type=full backup")
+    known = timelines()
     outcome = restore.run(*given(to="latest"))
-    assert outcome.returncode == 0, outcome.output
-    assert sql("select count(*) from last_word") == "1"
-    assert entries() == 1500
+    assert outcome.record["outcome"] == "rolled_back", outcome.output
+    assert outcome.bad == {("db1", "restore of the database"): "critical"}
+    assert "pg_amcheck finds the restored database damaged" in outcome.output
+    assert sql("select count(*) from torn") == "1000"
+    assert timelines() == known
+    assert follows()
+    sql("drop table torn")
+    pgbackrest("--type=full backup")
+
+
+def test_failure_after_opening_brings_the_former_database_back(restore: Procedure) -> None:
+    """Clients were let in already when the application turned out not to work; the standby has seen that, too."""
+    sql("create table newest as select 1 as id")
+    known = timelines()
+    outcome = restore.run(*given(point="end of the day", requests=["https://proxy1/nowhere"]))
+    assert outcome.record["outcome"] == "rolled_back"
+    assert outcome.bad == {("db1", "restore of the database"): "critical"}
+    assert "the application does not work with the restored database: https://proxy1/nowhere" in outcome.output
+    assert sql("select id from newest") == "1"
+    assert timelines() == known
+    assert follows()
+    shell("db2", "systemctl restart postgresql@15-main")
     assert follows()
 
 
@@ -154,12 +176,10 @@ def test_bad_input_is_refused_with_what_is_possible(restore: Procedure) -> None:
         "has no such PostgreSQL server": ({"to": "latest", "cluster": "9.6/main"}, ()),
         "none of db2 is a primary": ({"to": "latest"}, ("--limit", "db2")),
     }
-    with ThreadPoolExecutor(3) as pool:
-        outcomes = dict(
-            zip(cases, pool.map(lambda case: restore.run(*given(**case[0]), *case[1]), cases.values()), strict=True)
-        )
+    done = side_by_side(restore, [(*given(**case[0]), *case[1]) for case in cases.values()])
+    outcomes = dict(zip(cases, done, strict=True))
     shell("store1", "systemctl stop pgbackrest")
-    outcomes["the store cannot be asked"] = restore.run(*given(to="latest"))
+    outcomes["does not answer at port 8432"] = restore.run(*given(to="latest"))
     shell("store1", f"systemctl start pgbackrest; mv /tmp/gap/* {folder}")
     for words, outcome in outcomes.items():
         assert words in outcome.output, outcome.output

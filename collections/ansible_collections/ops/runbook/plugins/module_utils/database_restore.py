@@ -35,6 +35,8 @@ RESIDUE = re.compile(
 #: Files with which a server does not come up as a primary.
 SIGNALS = ("standby.signal", "recovery.signal")
 SOCKETS = "/var/run/postgresql"
+#: With this the guard of the role database_role lets a primary start that cannot ask another host.
+ALONE = Path("/run/ops-runbook/start-as-primary")
 
 Run = Callable[..., "tuple[int, str, str]"]
 
@@ -103,6 +105,11 @@ class Server:
         """A program of the server's version."""
         return f"/usr/lib/postgresql/{self.version}/bin/{name}"
 
+    def setting(self, name: str) -> str:
+        """A setting as the configuration has it, whether the server runs or not."""
+        words = [self.binary("postgres"), "-C", name, "-D", f"/etc/postgresql/{self.version}/{self.name}"]
+        return self.run(words, f"{name} cannot be read").strip()
+
     def ask(self, query: str, database: str = "postgres") -> str:
         """One query to the running server."""
         try:
@@ -163,8 +170,15 @@ class Server:
 
     def make_folder(self) -> None:
         """An empty data directory."""
-        self.data.mkdir(mode=0o700, parents=True)
+        self.make_parent()
+        self.data.mkdir(mode=0o700)
         shutil.chown(str(self.data), self.owner, self.owner)
+
+    def make_parent(self) -> None:
+        """The folder of the data directory, which is missing on a host that never had a database."""
+        if not self.data.parent.exists():
+            self.data.parent.mkdir(mode=0o755, parents=True)
+            shutil.chown(str(self.data.parent), self.owner, self.owner)
 
     def clean(self, **settings: str) -> None:
         """Take what recovery left out of postgresql.auto.conf, and set these instead."""
@@ -174,6 +188,19 @@ class Server:
         kept += [f"{name} = '{value}'" for name, value in settings.items()]
         path.write_text("\n".join(kept) + "\n", encoding="utf-8")
         shutil.chown(str(path), self.owner, self.owner)
+
+
+@contextmanager
+def permitted(*, alone: bool) -> Iterator[None]:
+    """Let the server start as a primary though no other host can be asked: the plan has proven that there is none."""
+    if alone:
+        ALONE.parent.mkdir(parents=True, exist_ok=True)
+        ALONE.touch()
+    try:
+        yield
+    finally:
+        if alone:
+            ALONE.unlink(missing_ok=True)
 
 
 def move(server: Server, old: Path, new: Path) -> None:
@@ -248,6 +275,7 @@ class Restore:
             if server.data.exists():
                 move(server, server.data, self.aside)
             else:
+                server.make_parent()
                 self.aside.mkdir(mode=0o700)
             self.state.save(phase="aside")
         server.stop()
@@ -318,15 +346,29 @@ class Restore:
         if self.state.reached("opened"):
             return False
         server = self.server
+        self._lock_out_standbys()
         server.stop()
         server.clean(archive_command="")
         for name in SIGNALS:
             with suppress(FileNotFoundError):
                 (server.data / name).unlink()
-        server.start()
+        with permitted(alone=bool(self.job.get("alone"))):
+            server.start()
         requests(self.job.get("requests", []))
         self.state.save(phase="opened", opened=time.time())
         return True
+
+    def _lock_out_standbys(self) -> None:
+        """Keep replicas away until the database is kept: one that has heard of its timeline cannot go back."""
+        server = self.server
+        if not server.answers():
+            server.start_alone(int(self.job.get("seconds", 3600)))
+        if "replicators" not in self.state.data:
+            query = "SELECT coalesce(json_agg(quote_ident(rolname)), '[]') FROM pg_roles"
+            found = server.ask(f"{query} WHERE rolreplication AND rolcanlogin AND NOT rolsuper")
+            self.state.save(replicators=json.loads(found))
+        for role in self.state.data["replicators"]:
+            server.ask(f"ALTER ROLE {role} NOLOGIN")
 
     def conclude(self) -> bool:
         """Archive again, give the standbys their slots, and remove copies that are too old."""
@@ -338,6 +380,8 @@ class Restore:
                 f"SELECT pg_create_physical_replication_slot('{name}', true)"  # noqa: S608 - the configuration's name
                 f" WHERE NOT EXISTS (SELECT FROM pg_replication_slots WHERE slot_name = '{name}')"
             )
+        for role in self.state.data.get("replicators", []):
+            server.ask(f"ALTER ROLE {role} LOGIN")
         server.clean()
         server.ask("SELECT pg_reload_conf()")
         segment = server.ask("SELECT pg_walfile_name(pg_switch_wal())")
@@ -348,6 +392,9 @@ class Restore:
         except RestoreError as error:
             archiving = str(error)  # no reason to take a good database back, but one to look at its archive
         copies = [*self.state.data.get("copies", []), str(self.aside)]
+        if self.aside.exists() and not any(self.aside.iterdir()):
+            self.aside.rmdir()  # there was no database before
+            copies.pop()
         keep = max(1, int(self.job.get("keep", 1)))
         for old in copies[:-keep]:
             if Path(old).name.startswith(f"{server.data.name}.before-"):
@@ -442,8 +489,12 @@ def follow(server: Server, job: Mapping[str, Any]) -> bool:
         else:
             move(server, server.data, aside)
     server.make_folder()
-    words = [server.binary("pg_basebackup"), f"--dbname={job['conninfo']}", f"--pgdata={server.data}"]
-    slot = [f"--slot={job['slot']}"] if job.get("slot") else []
+    conninfo = job["conninfo"] or server.setting("primary_conninfo")
+    if not conninfo:
+        raise RestoreError("primary_conninfo is empty in the host's configuration: it does not know whom to follow")
+    words = [server.binary("pg_basebackup"), f"--dbname={conninfo}", f"--pgdata={server.data}"]
+    name = job["slot"] or server.setting("primary_slot_name")
+    slot = [f"--slot={name}"] if name else []
     server.run([*words, *slot, "--wal-method=stream", "--checkpoint=fast"], "the primary cannot be copied")
     server.clean()
     signal = server.data / "standby.signal"

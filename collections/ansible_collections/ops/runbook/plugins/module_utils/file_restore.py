@@ -15,18 +15,25 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, Callable, Optional
+from typing import IO, Any, Optional
+
+from ansible_collections.ops.runbook.plugins.module_utils.backup_receipt import doubtful, newest
+from ansible_collections.ops.runbook.plugins.module_utils.backup_restic import moment
 
 ENVIRONMENT = "/etc/restic/environment"
 KEPT = "/var/lib/ops-runbook/file-restore"
 #: Contents up to this size stay in memory while they are compared.
 IN_MEMORY = 32 * 2**20
 DRAFT = ".ops-runbook-restored"
+#: Differences with which the content of today is lost.
+LOSES = ("other content", "other link", "another kind of file")
 
-Run = Callable[..., "tuple[int, str, str]"]
+#: What is to be done after a restore: commands to `verify` it, units to `reload`.
+After = Mapping[str, "list[Any]"]
 
 
 class FileRestoreError(Exception):
@@ -94,17 +101,17 @@ class Snapshots:
             raise FileRestoreError(f"the store cannot be asked: {said}")
         return done.stdout
 
-    def choose(self, wanted: str, tag: str) -> dict[str, Any]:
-        """The snapshot by its id or `latest`. FileRestoreError with those that there are."""
-        found: list[dict[str, Any]] = json.loads(self._restic("snapshots", "--json", *(["--tag", tag] if tag else [])))
+    def choose(self, wanted: str, tag: str, received: Optional[Mapping[str, float]] = None) -> Mapping[str, Any]:
+        """The snapshot by its id, or `latest`. FileRestoreError with those that there are."""
+        listed = self._restic("snapshots", "--json", *(["--tag", tag] if tag else []))
+        found: list[dict[str, Any]] = json.loads(listed) or []
         found.sort(key=lambda item: item["time"])
-        chosen = found[-1:] if wanted == "latest" else [s for s in found if wanted and s["id"].startswith(wanted)]
+        if wanted == "latest":
+            return last(found, received)
+        chosen = [s for s in found if wanted and s["id"].startswith(wanted)]
         if len(chosen) == 1:
             return chosen[0]
-        known = "; ".join(
-            f"{s['short_id']} of {s['time'][:19]} ({', '.join(s.get('tags') or ())})" for s in found[-10:]
-        )
-        raise FileRestoreError(f"there is no snapshot {wanted!r}. There are: {known or 'none'}")
+        raise FileRestoreError(f"there is no snapshot {wanted!r}. There are: {_named(found)}")
 
     def entries(self, snapshot: str, path: str) -> Iterator[tuple[Entry, Optional[IO[bytes]]]]:
         """Every file and link at or below a path of the snapshot."""
@@ -124,6 +131,26 @@ class Snapshots:
 
     def _stream(self, *words: str) -> _Stream:
         return _Stream(["restic", "--no-lock", *words], self._environment)
+
+
+def last(found: Sequence[Mapping[str, Any]], received: Optional[Mapping[str, float]] = None) -> Mapping[str, Any]:
+    """The newest that is what it says: by when the store received each; without a store, by the clock of this host."""
+    judged = []
+    for each in found:
+        made = moment(each["time"])
+        came = min(made, time.time()) if received is None else received.get(each["id"])
+        if came is not None:
+            judged.append({**each, "made": made, "received": came})
+    chosen = newest(judged)
+    if chosen is None:
+        why = doubtful(judged) or "the store has received none"
+        raise FileRestoreError(f"no snapshot can be taken for the newest: {why}. Give one by its id: {_named(found)}")
+    return chosen
+
+
+def _named(found: Sequence[Mapping[str, Any]]) -> str:
+    known = (f"{s['short_id']} of {s['time'][:19]} ({', '.join(s.get('tags') or ())})" for s in found[-10:])
+    return "; ".join(known) or "none"
 
 
 class _Stream:
@@ -171,11 +198,15 @@ def _held(source: IO[bytes]) -> IO[bytes]:
 
 
 class FileRestore:
-    """A restore of paths, with what it replaces."""
+    """Restores of paths on this host, with what they replace until that is confirmed.
 
-    def __init__(self, run_id: str, kept: str = KEPT) -> None:
-        self.folder = Path(kept) / run_id[:8]
-        self._journal = self.folder / "journal.json"
+    A run that was killed leaves what it has replaced, and what is to be done afterwards. The next one goes on with it.
+    """
+
+    def __init__(self, kept: str = KEPT) -> None:
+        self._kept = Path(kept)
+        self._folder = self._kept / "unfinished"
+        self._journal = self._folder / "journal.json"
 
     def differing(self, snapshots: Snapshots, snapshot: str, paths: list[str]) -> list[dict[str, Any]]:
         """What a restore would put back; nothing is written."""
@@ -184,10 +215,10 @@ class FileRestore:
             for entry, content in snapshots.entries(snapshot, path):
                 how = difference(entry, content)
                 if how:
-                    found.append({"path": entry.path, "how": how})
+                    found.append(_row(entry, content, how))
         return found
 
-    def restore(self, snapshots: Snapshots, snapshot: str, paths: list[str]) -> list[dict[str, Any]]:
+    def restore(self, snapshots: Snapshots, snapshot: str, paths: list[str], after: After) -> list[dict[str, Any]]:
         """Put back what differs. FileRestoreError after everything is as it was, where one cannot be."""
         done: list[dict[str, Any]] = []
         try:
@@ -195,8 +226,8 @@ class FileRestore:
                 for entry, content in snapshots.entries(snapshot, path):
                     how = difference(entry, content)
                     if how:
-                        self._keep(entry.path, done)
-                        done.append({"path": entry.path, "how": how})
+                        done.append(_row(entry, content, how))
+                        self._keep(entry.path, after)
                         _write(entry, content)
                         left = difference(entry, content)
                         if left:
@@ -206,40 +237,90 @@ class FileRestore:
             raise FileRestoreError(f"{error}; everything is as it was") from error
         return done
 
-    def _keep(self, path: str, done: list[dict[str, Any]]) -> None:
-        """Keep the present file, and write down that it may be replaced, before it is."""
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        copy = self.folder / str(len(done))
-        if os.path.lexists(path):
-            # -a keeps owner, mode, times and links.
-            # pylint: disable-next=ansible-bad-function
-            subprocess.run(["cp", "-a", "--", path, str(copy)], check=True, capture_output=True)
+    def outstanding(self, after: After) -> dict[str, list[Any]]:
+        """What is to be done after a restore that is not confirmed: what its runs wanted, and what this one wants."""
         known = self._known()
-        known[path] = str(copy) if os.path.lexists(str(copy)) else ""
+        return {
+            name: [*known[name], *(one for one in wanted if one not in known[name])] for name, wanted in after.items()
+        }
+
+    @property
+    def unfinished(self) -> bool:
+        """Whether a restore is not confirmed."""
+        return self._journal.exists()
+
+    def _keep(self, path: str, after: After) -> None:
+        """Keep the present file, and write down that it may be replaced, before it is."""
+        known = self._known()
+        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # What a run that was killed has kept is older, and stays.
+        if path not in known["replaced"]:
+            copy = self._folder / str(len(known["replaced"]))
+            copy.unlink(missing_ok=True)
+            if os.path.lexists(path):
+                # -a keeps owner, mode, times and links.
+                # pylint: disable-next=ansible-bad-function
+                subprocess.run(["cp", "-a", "--", path, str(copy)], check=True, capture_output=True)
+            known["replaced"][path] = copy.name if os.path.lexists(str(copy)) else ""
         draft = self._journal.with_suffix(".draft")
-        draft.write_text(json.dumps(known, indent=1), encoding="utf-8")
+        draft.write_text(json.dumps({**known, **self.outstanding(after)}, indent=1), encoding="utf-8")
         draft.replace(self._journal)
 
-    def _known(self) -> dict[str, str]:
+    def _known(self) -> dict[str, Any]:
         if not self._journal.exists():
-            return {}
-        found: dict[str, str] = json.loads(self._journal.read_text(encoding="utf-8"))
+            return {"replaced": {}, "verify": [], "reload": []}
+        found: dict[str, Any] = json.loads(self._journal.read_text(encoding="utf-8"))
         return found
 
     def rollback(self) -> list[str]:
-        """Put back what this run has replaced: the paths."""
-        known = self._known()
-        for path, copy in known.items():
+        """Put back what was replaced and not confirmed: the paths."""
+        replaced = self._known()["replaced"]
+        for path, copy in replaced.items():
             if not copy:
                 Path(path).unlink(missing_ok=True)
                 continue
             draft = path + DRAFT
             # pylint: disable-next=ansible-bad-function
-            subprocess.run(["cp", "-a", "--", copy, draft], check=True, capture_output=True)
+            subprocess.run(["cp", "-a", "--", str(self._folder / copy), draft], check=True, capture_output=True)
             Path(draft).replace(path)
-        if self.folder.exists():
-            shutil.rmtree(str(self.folder))
-        return sorted(known)
+        if self._folder.exists():
+            # Without it, copies that are left mean nothing.
+            self._journal.unlink(missing_ok=True)
+            shutil.rmtree(str(self._folder))
+        return sorted(replaced)
+
+    def confirm(self, run_id: str) -> None:
+        """What was put back stays. What it has replaced is kept under the run."""
+        if self.unfinished:
+            self._folder.replace(self._kept / (run_id[:8] or time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())))
+
+
+def _row(entry: Entry, content: Optional[IO[bytes]], how: str) -> dict[str, Any]:
+    """A file that differs: how, what is written there, and what is lost of today's."""
+    row: dict[str, Any] = {"path": entry.path, "how": how, "bytes": 0}
+    if content is not None:
+        content.seek(0, os.SEEK_END)
+        row["bytes"] = content.tell()
+    if how in LOSES:
+        today = Path(entry.path).lstat()
+        row.update(lost=today.st_size, written=today.st_mtime)
+    return row
+
+
+def estimate(differing: Sequence[Mapping[str, Any]], seconds: float) -> str:
+    """What a restore costs, before anything is touched: how much, how long, and what is lost."""
+    if not differing:
+        return "nothing differs"
+    size = sum(row["bytes"] for row in differing)
+    text = f"files that come back: {len(differing)} with {size} bytes, in about {max(1, round(seconds))} s"
+    lost = [row for row in differing if "lost" in row]
+    if not lost:
+        return f"{text}; nothing of today is lost"
+    newest = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(max(row["written"] for row in lost)))
+    return (
+        f"{text}; written since the snapshot, and lost but for a copy in {KEPT}: {len(lost)} with"
+        f" {sum(row['lost'] for row in lost)} bytes, the newest of {newest} UTC"
+    )
 
 
 def _write(entry: Entry, content: Optional[IO[bytes]]) -> None:

@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import tempfile
 import time
@@ -27,6 +28,10 @@ _OVERDUE = 124
 _FAILS = 99
 _POINT = re.compile(r"lsn: ([0-9A-F]+/[0-9A-F]+),.*desc: RESTORE_POINT (.*)$", re.MULTILINE)
 _SEGMENT = re.compile(r"([0-9A-F]{24})")
+#: Where pgBackRest is configured; what it says of the store, and how long that may take to answer, in seconds.
+CONFIGURATIONS = ("/etc/pgbackrest/pgbackrest.conf", "/etc/pgbackrest.conf")
+_STORE = re.compile(r"^[ \t]*repo1-(host|host-type|host-port)[ \t]*=(.*)$", re.MULTILINE)
+_CONNECTS = 10.0
 
 _SERVER = """
 SELECT json_build_object(
@@ -103,8 +108,25 @@ def _pgbackrest(owner: str, *words: str) -> str:
     return done.stdout
 
 
+def unreachable(paths: tuple[str, ...] = CONFIGURATIONS) -> str:
+    """Why nobody answers at the store's port, where it is reached by TLS; empty where somebody does."""
+    text = "".join(Path(path).read_text(encoding="utf-8", errors="replace") for path in paths if Path(path).exists())
+    found = {name: value.strip() for name, value in _STORE.findall(text)}
+    if found.get("host-type") != "tls" or not found.get("host"):
+        return ""
+    address = found["host"], int(found.get("host-port") or 8432)
+    try:
+        socket.create_connection(address, _CONNECTS).close()
+    except OSError as error:
+        return f"the store {address[0]} does not answer at port {address[1]}: {error}"
+    return ""
+
+
 def information(owner: str, stanza: str) -> list[dict[str, Any]]:
     """What pgBackRest says of the stanza. RuntimeError where its store does not answer: it exits with 0 even then."""
+    silent = unreachable()
+    if silent:
+        raise RuntimeError(silent)
     found: list[dict[str, Any]] = json.loads(_pgbackrest(owner, f"--stanza={stanza}", "--output=json", "info"))
     for repository in (item for entry in found for item in entry["repo"]):
         if repository["status"]["code"] == _FAILS:

@@ -62,7 +62,13 @@ seconds:
   description: How long each part took.
   type: dict
   returned: always
+took:
+  description: How long this step took, in seconds.
+  type: float
+  returned: outside check mode
 """
+
+import time
 
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.ops.runbook.plugins.module_utils.database_restore import (
@@ -95,12 +101,14 @@ def main() -> None:
     if module.check_mode:
         pending = not following(server, job) if step == "follow" and not job.get("always") else True
         module.exit_json(changed=pending, name=name, state={}, seconds={})
+    began = time.monotonic()
     with under_lock() as state:
         try:
             changed = follow(server, job) if step == "follow" else getattr(Restore(server, state, job), step)()
         except (RestoreError, OSError) as error:
             module.fail_json(msg=f"{step}: {error}", name=name, state=state.data, seconds=times(state.data))
-        module.exit_json(changed=changed, name=name, state=state.data, seconds=times(state.data))
+        took = round(time.monotonic() - began, 1)
+        module.exit_json(changed=changed, name=name, state=state.data, seconds=times(state.data), took=took)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from ansible_collections.ops.runbook.plugins.module_utils.database_restore impor
     Server,
     State,
     move,
+    permitted,
     times,
     under_lock,
 )
@@ -99,6 +100,31 @@ def test_a_concluded_restore_is_kept(server: Server, tmp_path: Path) -> None:
     assert (state.data["phase"], state.data["run"]) == ("begun", "f" * 32)
 
 
+def test_standbys_are_kept_away_until_the_database_is_kept(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where opening was interrupted after they were."""
+    asked: list[str] = []
+
+    def ask(_self: Server, query: str, database: str = "postgres") -> str:
+        asked.append(query)
+        return '["replicator"]' if "rolreplication" in query and asked.count(query) == 1 else "[]"
+
+    monkeypatch.setattr(Server, "ask", ask)
+    monkeypatch.setattr(Server, "start", lambda _self: None)
+    monkeypatch.setattr(database_restore, "modifications", lambda *_ignored: 0)
+    state = State(tmp_path / "state.json")
+    state.save(phase="verified", run="a", aside=str(tmp_path / "x"))
+    monkeypatch.setattr(database_restore, "requests", lambda _urls: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        Restore(server, state, JOB).open()
+    monkeypatch.setattr(database_restore, "requests", lambda _urls: None)
+    Restore(server, State(state.path), JOB).open()
+    assert [query for query in asked if query.startswith("ALTER")] == ["ALTER ROLE replicator NOLOGIN"] * 2
+    Restore(server, State(state.path), JOB).conclude()
+    assert [query for query in asked if query.startswith("ALTER")][2:] == ["ALTER ROLE replicator LOGIN"]
+
+
 def test_residue_of_recovery_is_removed_and_other_settings_stay(server: Server) -> None:
     path = server.data / "postgresql.auto.conf"
     lines = [
@@ -162,3 +188,24 @@ def test_a_rehearsal_empties_no_folder_of_others(tmp_path: Path, programs: Progr
     assert sorted(path.name for path in folder.iterdir()) == [MARK, "data"]
     assert rehearsal.remove()
     assert not folder.exists()
+
+
+def test_a_host_without_a_database_gets_the_folder_from_its_owner(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database_restore, "fetch", fetched)
+    server.data = tmp_path / "15/main"
+    assert Restore(server, State(tmp_path / "state.json"), JOB).restore()
+    assert (tmp_path / "15").stat().st_mode & 0o777 == 0o755
+    assert (tmp_path / "15").owner() == server.owner
+    assert (server.data / "PG_VERSION").read_text(encoding="ascii") == "restored\n"
+
+
+def test_a_primary_starts_alone_only_as_long_as_it_has_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    permission = tmp_path / "run/start-as-primary"
+    monkeypatch.setattr(database_restore, "ALONE", permission)
+    with permitted(alone=False):
+        assert not permission.exists()
+    with permitted(alone=True):
+        assert permission.exists()
+    assert not permission.exists()

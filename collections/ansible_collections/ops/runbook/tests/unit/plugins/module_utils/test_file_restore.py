@@ -10,11 +10,14 @@ from pathlib import Path
 from typing import IO, Any
 
 import pytest
+from ansible_collections.ops.runbook.plugins.module_utils.backup_restic import moment
 from ansible_collections.ops.runbook.plugins.module_utils.file_restore import (
     Entry,
     FileRestore,
     FileRestoreError,
     difference,
+    estimate,
+    last,
     listing,
 )
 
@@ -22,6 +25,10 @@ from ansible_collections.ops.runbook.plugins.module_utils.file_restore import (
 def entry(path: Path, **more: Any) -> Entry:
     values = {"mode": 0o640, "uid": os.getuid(), "gid": os.getgid(), "mtime": 1e9, **more}
     return Entry(path=str(path), **values)
+
+
+#: What is to be done after a restore.
+AFTER: dict[str, list[Any]] = {"verify": [["nginx", "-t"]], "reload": ["nginx.service"]}
 
 
 class Snapshot:
@@ -58,14 +65,21 @@ def test_only_what_differs_is_replaced_and_kept(tmp_path: Path) -> None:
     same.write_bytes(b"same")
     same.chmod(0o640)
     other.write_bytes(b"today")
-    snapshot = Snapshot({same: b"same", other: b"then", missing: b"gone"})
-    work = FileRestore("f" * 32, str(tmp_path / "kept"))
-    assert [row["path"] for row in work.differing(snapshot, "s", ["/"])] == [str(other), str(missing)]  # type: ignore[arg-type]
-    done = work.restore(snapshot, "s", ["/"])  # type: ignore[arg-type]
+    os.utime(other, (2e9, 2e9))
+    snapshot: Any = Snapshot({same: b"same", other: b"then", missing: b"gone!"})
+    work = FileRestore(str(tmp_path / "kept"))
+    seen = work.differing(snapshot, "s", ["/"])
+    assert [row["path"] for row in seen] == [str(other), str(missing)]
+    said = estimate(seen, 3.2)
+    assert said.startswith("files that come back: 2 with 9 bytes, in about 3 s; written since the snapshot, and lost")
+    assert said.endswith(": 1 with 5 bytes, the newest of 2033-05-18 03:33:20 UTC")
+    assert estimate(seen[1:], 0.1) == "files that come back: 1 with 5 bytes, in about 1 s; nothing of today is lost"
+    done = work.restore(snapshot, "s", ["/"], AFTER)
+    assert done == seen
     assert listing(done) == f"- {other}: other content\n- {missing}: missing\n"
-    assert (other.read_bytes(), missing.read_bytes()) == (b"then", b"gone")
+    assert (other.read_bytes(), missing.read_bytes()) == (b"then", b"gone!")
     assert other.stat().st_mtime == 1e9
-    assert work.restore(snapshot, "s", ["/"]) == []  # type: ignore[arg-type]
+    assert work.restore(snapshot, "s", ["/"], AFTER) == []
     assert work.rollback() == sorted([str(other), str(missing)])
     assert (other.read_bytes(), missing.exists()) == (b"today", False)
 
@@ -73,9 +87,75 @@ def test_only_what_differs_is_replaced_and_kept(tmp_path: Path) -> None:
 def test_a_restore_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
     first, second = tmp_path / "1", tmp_path / "2"
     first.write_bytes(b"today")
-    snapshot = Snapshot({first: b"then", second: b"then"}, fails_after=1)
-    work = FileRestore("f" * 32, str(tmp_path / "kept"))
+    snapshot: Any = Snapshot({first: b"then", second: b"then"}, fails_after=1)
+    work = FileRestore(str(tmp_path / "kept"))
     with pytest.raises(FileRestoreError, match="went away; everything is as it was"):
-        work.restore(snapshot, "s", ["/"])  # type: ignore[arg-type]
+        work.restore(snapshot, "s", ["/"], AFTER)
     assert first.read_bytes() == b"today"
     assert not second.exists()
+    assert not work.unfinished
+
+
+def test_a_restore_that_nobody_confirmed_is_gone_on_with(tmp_path: Path) -> None:
+    """Of two runs that were killed, the first copy of each file stays; what both wanted to be done is outstanding."""
+    first, second = tmp_path / "1", tmp_path / "2"
+    first.write_bytes(b"first")
+    second.write_bytes(b"second")
+    kept = tmp_path / "kept"
+    snapshot: Any = Snapshot({first: b"then"})
+    FileRestore(str(kept)).restore(snapshot, "s", ["/"], AFTER)
+    later: Any = Snapshot({first: b"later", second: b"later"})
+    work = FileRestore(str(kept))
+    work.restore(later, "s", ["/"], {"verify": [], "reload": ["other.service", "nginx.service"]})
+    again = FileRestore(str(kept))
+    assert again.unfinished
+    nothing: dict[str, list[Any]] = {"verify": [], "reload": []}
+    assert again.outstanding(nothing) == {"verify": [["nginx", "-t"]], "reload": ["nginx.service", "other.service"]}
+    assert again.rollback() == [str(first), str(second)]
+    assert (first.read_bytes(), second.read_bytes()) == (b"first", b"second")
+    assert again.outstanding(nothing) == nothing
+
+
+def test_what_a_confirmed_restore_has_replaced_stays_under_its_run(tmp_path: Path) -> None:
+    path, kept = tmp_path / "1", tmp_path / "kept"
+    path.write_bytes(b"today")
+    snapshot: Any = Snapshot({path: b"then"})
+    work = FileRestore(str(kept))
+    work.restore(snapshot, "s", ["/"], AFTER)
+    work.confirm("f" * 32)
+    work.confirm("e" * 32)
+    assert not work.unfinished
+    assert work.rollback() == []
+    assert path.read_bytes() == b"then"
+    assert [(folder.name, (folder / "0").read_bytes()) for folder in kept.iterdir()] == [("f" * 8, b"today")]
+
+
+def row(name: str, time: str) -> dict[str, Any]:
+    return {"id": name * 8, "short_id": name, "time": time, "tags": ["configuration"]}
+
+
+SNAPSHOTS = [
+    row("old", "2026-11-01T01:00:00Z"),
+    row("good", "2026-11-02T01:00:00Z"),
+    row("then", "2099-01-01T00:00:00Z"),
+]
+
+
+def test_the_newest_is_the_one_that_the_store_received_last() -> None:
+    came = {each["id"]: moment(each["time"]) + 60 for each in SNAPSHOTS[:2]}
+    forged = {**came, "then" * 8: moment("2026-11-03T00:00:00Z")}
+    assert last(SNAPSHOTS, forged)["short_id"] == "good"
+    # One that names a time of long ago came in last, and one that the store does not know came from elsewhere.
+    assert last(SNAPSHOTS, {**came, "old" * 8: moment("2026-11-03T00:00:00Z")})["short_id"] == "good"
+    assert last(SNAPSHOTS, {"old" * 8: came["old" * 8]})["short_id"] == "old"
+
+
+def test_without_a_store_none_from_the_future_is_the_newest() -> None:
+    assert last(SNAPSHOTS)["short_id"] == "good"
+
+
+def test_no_snapshot_that_is_what_it_says() -> None:
+    with pytest.raises(FileRestoreError, match=r"then bear a time at which .* by its id: then of 2099-01-01T00:00:00"):
+        last(SNAPSHOTS[2:])
+    with pytest.raises(FileRestoreError, match=r"the store has received none\. Give one by its id: none"):
+        last([], {})
