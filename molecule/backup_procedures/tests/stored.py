@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 from tests.scenario import shell
@@ -13,6 +13,7 @@ HOSTS = ("proxy1", "app1", "app2", "db1", "db2", "store1")
 REPOSITORY = "/var/lib/pgbackrest"
 DATABASE = "runuser -u postgres -- /usr/local/lib/ops-runbook/database_backup"
 FILES = "/usr/local/lib/ops-runbook/file_backup"
+DRILLS = "/var/lib/restore-drills"
 PSQL = "runuser -u postgres -- psql -XAtqc"
 FLIP = """python3 - "$file" <<'END'
 import os, sys
@@ -44,13 +45,37 @@ def history() -> list[dict[str, Any]]:
 
 def labels() -> list[str]:
     """The backups that pgBackRest lists, oldest first."""
+    return list(references())
+
+
+def references() -> dict[str, set[str]]:
+    """Backups, oldest first → those that each of them cannot be restored without."""
     text = shell("store1", "cd /; runuser -u postgres -- pgbackrest --stanza=evidence info --output=json")
-    return [row["label"] for row in json.loads(text)[0]["backup"]]
+    return {row["label"]: set(row.get("reference") or ()) for row in json.loads(text)[0]["backup"]}
 
 
 @contextmanager
-def damaged(path: str) -> Iterator[None]:
-    """One byte of a stored file is another one, as long as the block lasts."""
-    shell("store1", f'file="{path}"; cp -p "$file" /root/kept; {FLIP}')
-    yield
-    shell("store1", f'cp -p /root/kept "{path}"')
+def altered(path: str, script: str, host: str = "store1") -> Iterator[None]:
+    """A file, ``$file`` of the script, is another one as long as the block lasts, however that ends."""
+    kept = f"/root/kept{path.replace('/', '-')}"
+    shell(host, f'cp -p "{path}" {kept}')
+    try:
+        shell(host, f'file="{path}"; {script}')
+        yield
+    finally:
+        shell(host, f'cp -p {kept} "{path}"')
+
+
+def damaged(path: str) -> AbstractContextManager[None]:
+    """One byte of a stored file is another one."""
+    return altered(path, FLIP)
+
+
+@contextmanager
+def undone(host: str, script: str, way_back: str) -> Iterator[None]:
+    """What a script does on a host, undone by another one, however the block ends."""
+    shell(host, script)
+    try:
+        yield
+    finally:
+        shell(host, way_back)

@@ -7,16 +7,48 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
-from stored import DATABASE, FILES, PSQL, REPOSITORY, bad, history, labels, program
+from stored import DATABASE, FILES, HOSTS, PSQL, REPOSITORY, altered, bad, history, labels, program, undone
 from test_backups import given
 
 from tests.lab.state import Lab
-from tests.scenario import ROOT, Procedure, shell
+from tests.scenario import ROOT, Procedure, Untouched, shell
+
+RELOAD = f"{PSQL} 'select pg_reload_conf()'"
+#: Wait until the standby gets its log from the primary.
+FOLLOWS = f"""
+for i in $(seq 60); do
+    [ "$({PSQL} 'select count(*) from pg_stat_wal_receiver' || true)" = 1 ] && break
+    sleep 1
+done
+"""
+UNSENT = "select count(*) from pg_ls_archive_statusdir() where name like '%.ready'"
 
 
-def test_bad_input_is_refused_before_any_host_is_touched(backup: Procedure, state: object) -> None:
-    shell("store1", "true")
+def eventually(query: str, wanted: str) -> None:
+    """Wait until the primary answers so."""
+    deadline = time.monotonic() + 120
+    while (said := shell("db1", f'{PSQL} "{query}"').strip()) != wanted:
+        assert time.monotonic() < deadline, said
+        time.sleep(1)
+
+
+def history_of(event: str) -> dict[str, Any]:
+    """What was noted of the last one."""
+    return [row for row in history() if row["event"] == event][-1]
+
+
+def touched(before: Untouched) -> list[str]:
+    """What was written since, but for the log that the database sends and the locks of those whom timers start."""
+    own = (f"{REPOSITORY}/archive", "/var/lib/file-backup/lock", "/var/lib/database-backup/lock")
+    return [f"{host}:{path}" for host, paths in before.changes.items() for path in paths if not path.startswith(own)]
+
+
+def test_bad_input_is_refused_before_any_host_is_touched(backup: Procedure) -> None:
+    before = Untouched.hosts(*HOSTS)
     outcome = backup.run(
         *given(
             database_backup_cipher_passphrase="short",
@@ -33,17 +65,29 @@ def test_bad_input_is_refused_before_any_host_is_touched(backup: Procedure, stat
     kind = backup.run(*given(database_backup_kind="everything"))
     assert kind.record["outcome"] == "refused", kind.output
     assert "database_backup_kind" in kind.output
+    promised = {"every": "1d", "restore_test": "7d"}
+    shorter = {name: {**promised, "keep": "2d"} for name in ("configuration and secrets", "evidence files")}
+    shorter |= {f"database {name}": {**promised, "keep": "35d"} for name in ("full", "differential", "log")}
+    earlier = backup.run("--limit", "store1", *given(objectives_backups=shorter))
+    assert earlier.record["outcome"] == "refused", earlier.output
+    assert "evidence is kept for 365.0 d, and would be for 2.0 d" in " ".join(earlier.output.split())
+    assert "backup_procedures_shorter_retention" in earlier.output
+    confirmed = given(objectives_backups=shorter, backup_procedures_shorter_retention=True)
+    decided = backup.run("--check", "--limit", "store1", *confirmed)
+    assert decided.record["outcome"] != "refused", decided.output
+    assert decided.changes
+    assert touched(before) == []
 
 
-def test_interruption_is_finished_by_the_next_run(backup: Procedure) -> None:
-    options = given(database_backup_processes=1, database_backup_kind="diff")
-    cut = backup.killed_at("Install certificates, configuration and program", *options)
-    assert cut.killed
-    assert cut.record["outcome"] == "interrupted"
-    outcome = backup.run(*options)
-    assert outcome.returncode == 0, outcome.output
-    assert "process-max=1" in shell("store1", "cat /etc/pgbackrest/pgbackrest.conf")
-    assert shell("store1", "ls /var/lib/ops-runbook/file_sets") == ""
+def test_failure_to_reach_the_store_touches_no_host(backup: Procedure) -> None:
+    """Nobody can log in there."""
+    before = Untouched.hosts(*HOSTS[:-1])
+    with undone("store1", "systemctl stop ssh.socket ssh; pkill -KILL -x sshd || true", "systemctl start ssh"):
+        outcome = backup.run()
+    assert outcome.returncode not in (0, 1), outcome.output
+    assert outcome.record["outcome"] in ("failed", "refused"), outcome.output
+    assert "store1" in outcome.output
+    assert touched(before) == []
 
 
 def test_failure_of_two_backups_at_once() -> None:
@@ -55,67 +99,111 @@ def test_failure_of_two_backups_at_once() -> None:
     assert "is being made already: process" in next(a["failure"] for a in said if a.get("cause"))
 
 
-def test_failure_of_a_wrong_cipher_says_so(backup: Procedure) -> None:
-    configuration = "/etc/pgbackrest/pgbackrest.conf"
-    shell(
-        "store1",
-        f"cp -p {configuration} /root/conf; sed -i 's/^repo1-cipher-pass=.*/repo1-cipher-pass=wrong/' {configuration}",
-    )
-    answer = program(f"{DATABASE} run --kind diff")
-    shell("store1", f"cp -p /root/conf {configuration}")
+def test_failure_of_a_wrong_cipher_says_so() -> None:
+    wrong = r"sed -i 's/^\(repo1-cipher-pass\|RESTIC_PASSWORD\)=.*/\1=wrong/' $file"
+    with altered("/etc/pgbackrest/pgbackrest.conf", wrong):
+        answer = program(f"{DATABASE} run --kind diff")
     assert answer["cause"] == "cipher", answer
     assert "database_backup_cipher_passphrase" in answer["failure"]
-    environment = "/etc/restic/environment"
-    shell("app1", f"cp -p {environment} /root/env; sed -i 's/^RESTIC_PASSWORD=.*/RESTIC_PASSWORD=wrong/' {environment}")
-    answer = program(f"{FILES} run --kind all", "app1")
-    shell("app1", f"cp -p /root/env {environment}")
+    with altered("/etc/restic/environment", wrong, "app1"):
+        answer = program(f"{FILES} run --kind all", "app1")
     assert answer["cause"] == "cipher", answer
 
 
 def test_failure_of_a_store_that_does_not_answer_or_is_full() -> None:
-    shell("store1", "systemctl stop rclone-restic")
-    answer = program(f"{FILES} run --kind all", "app1")
-    shell("store1", "systemctl start rclone-restic")
+    with undone("store1", "systemctl stop rclone-restic", "systemctl start rclone-restic"):
+        answer = program(f"{FILES} run --kind all", "app1")
     assert answer["cause"] == "unreachable", answer
     assert "rclone-restic.service" in answer["failure"]
 
     settings = "/etc/ops-runbook/database_backup.json"
-    shell(
-        "store1",
-        f"""
-        cp {settings} /root/settings
+    small = f"""
         cp -a {REPOSITORY} /root/repository
         size=$(( $(du -sm {REPOSITORY} | cut -f1) + 2 ))
         mount -t tmpfs -o size=${{size}}m,mode=0750,uid=$(id -u postgres),gid=$(id -g postgres) full {REPOSITORY}
         cp -a /root/repository/. {REPOSITORY}/
-        """,
-    )
-    foreseen = program(f"{DATABASE} run --kind full")
-    shell("store1", f'sed -i \'s/"headroom": [0-9.]*/"headroom": 0/\' {settings}')
-    answer = program(f"{DATABASE} run --kind full")
+    """
     # The log that came meanwhile belongs into the archive: without it there would be a gap.
-    arrived = f"cp -a {REPOSITORY}/archive/. /root/repository/archive/; umount {REPOSITORY}"
-    shell("store1", f"{arrived}; cp -an /root/repository/archive/. {REPOSITORY}/archive/; rm -r /root/repository")
-    shell("store1", f"cp /root/settings {settings}")
+    large = f"""
+        cp -a {REPOSITORY}/archive/. /root/repository/archive/
+        umount {REPOSITORY}
+        cp -an /root/repository/archive/. {REPOSITORY}/archive/
+        rm -r /root/repository
+    """
+    with undone("store1", small, large):
+        foreseen = program(f"{DATABASE} run --kind full")
+        with altered(settings, 'sed -i \'s/"headroom": [0-9.]*/"headroom": 0/\' "$file"'):
+            answer = program(f"{DATABASE} run --kind full")
     assert foreseen["cause"] == "full", foreseen
     assert "are needed" in foreseen["failure"]
     assert answer["cause"] == "full", answer
     assert REPOSITORY in answer["failure"]
 
 
-def test_failure_of_an_expired_certificate() -> None:
-    command = [sys.executable, "-m", "tests.lab", "certificate", "--client", "--ends=-0.5", "--stem", "late", "db1"]
+@contextmanager
+def certified(host: str, stem: str, unit: str, days: float) -> Iterator[None]:
+    """A server shows a certificate that ends in so many days, as long as the block lasts."""
+    command = [sys.executable, "-m", "tests.lab", "certificate", "--client", f"--ends={days}", "--stem", "late", host]
     subprocess.run(command, cwd=ROOT, check=True)
-    folder = Lab(os.environ["LAB"]).authority
-    tls = "/etc/pgbackrest/tls"
-    shell("db1", f"cp -rp {tls} /root/tls")
-    for name in ("pem", "key"):
-        content = (folder / f"late.{name}").read_text(encoding="utf-8")
-        shell("db1", f"cat > {tls}/own.{name} <<'END'\n{content}END\n")
-    shell("db1", "systemctl restart pgbackrest")
-    answer = program(f"{DATABASE} run --kind diff")
-    shell("db1", f"cp -p /root/tls/* {tls}/; systemctl restart pgbackrest")
+    late = Lab(os.environ["LAB"]).authority / "late"
+    with ExitStack() as kept:
+        kept.callback(shell, host, f"systemctl restart {unit}")
+        for suffix in (".pem", ".key"):
+            content = late.with_suffix(suffix).read_text(encoding="utf-8")
+            kept.enter_context(altered(f"{stem}{suffix}", f"cat > \"$file\" <<'END'\n{content}END\n", host))
+        shell(host, f"systemctl restart {unit}")
+        yield
+
+
+def test_failure_of_an_expired_certificate_of_the_database() -> None:
+    with certified("db1", "/etc/pgbackrest/tls/own", "pgbackrest", -0.5):
+        answer = program(f"{DATABASE} run --kind diff")
+        said = bad(program(f"{DATABASE} status"))
     assert answer.get("cause") == "certificate", answer
+    assert "db1:8432 has expired" in said["database backup certificate of db1"]
+    assert "database backup certificate of db2" not in said
+
+
+def test_failure_of_an_expired_certificate_of_the_store() -> None:
+    """The hosts say what it is, the store among them; before, the store says that it comes to that."""
+    server = ("store1", "/etc/restic/server", "rclone-restic")
+    with certified(*server, 3):
+        said = bad(program(f"{FILES} run"))
+    assert "localhost:8000 is valid" in said["file backup certificate"]
+    with certified(*server, -0.5):
+        answers = [program(f"{FILES} run --kind all", host) for host in ("app1", "store1")]
+    for answer in answers:
+        assert answer.get("cause") == "certificate", answer
+        assert "has expired" in answer["failure"]
+
+
+def test_backup_without_a_standby_comes_from_the_primary() -> None:
+    """And says so, also later; the standby that is back is followed by a backup of it."""
+    with undone("db2", "systemctl stop postgresql@15-main", f"systemctl start postgresql@15-main; {FOLLOWS}"):
+        answer = program(f"{DATABASE} run --kind incr")
+    assert answer["made"] == ["incr"], answer
+    assert not history_of("backup")["standby"]
+    said = bad(program(f"{DATABASE} status"))
+    assert "from the primary: no standby could be used" in said["database backup"]
+    assert "pg2" in said["database backup"]
+    assert program(f"{DATABASE} run --kind incr")["made"] == ["incr"]
+    assert history_of("backup")["standby"]
+    assert bad(program(f"{DATABASE} status")) == {}
+
+
+def test_failure_of_an_archive_that_falls_behind() -> None:
+    """The database's command fails: the backup waits for its log, and says that it does not come."""
+    broken = f"{PSQL} \"alter system set archive_command to 'false; # pgbackrest'\"; {RELOAD}"
+    quick = "sed -i 's/^archive-timeout=.*/archive-timeout=3/' \"$file\""
+    before = labels()
+    with (
+        undone("db1", broken, f"{PSQL} 'alter system reset archive_command'; {RELOAD}"),
+        altered("/etc/pgbackrest/pgbackrest.conf", quick),
+    ):
+        answer = program(f"{DATABASE} run --kind incr")
+    assert answer.get("cause") == "archive", answer
+    assert "pg_stat_archiver" in answer["failure"]
+    assert labels() == before
 
 
 def test_failure_of_the_database_during_a_backup() -> None:
@@ -131,28 +219,50 @@ def test_failure_of_the_database_during_a_backup() -> None:
     assert labels() == before
     assert history()[-1]["event"] == "failed"
     shell("db1", "systemctl restart postgresql@15-main")
-    follows = f"{PSQL} 'select 1 from pg_stat_wal_receiver'"
-    shell("db2", f"for i in $(seq 60); do [ $({follows} | wc -l) = 1 ] && break; sleep 1; done")
+    shell("db2", FOLLOWS)
     again = program(f"{DATABASE} run --kind full")
     assert again.get("made") == ["full"], again
     assert bad(again) == {}
 
 
 def test_store_that_is_stopped_loses_no_log(verification: Procedure) -> None:
-    shell("store1", "systemctl stop pgbackrest")
-    shell("db1", f"{PSQL} 'insert into payload values (1); select pg_switch_wal()' evidence")
-    deadline = time.monotonic() + 120
-    while shell("db1", f"{PSQL} 'select last_failed_time > last_archived_time from pg_stat_archiver'").strip() != "t":
-        assert time.monotonic() < deadline
-        time.sleep(1)
-    outcome = verification.run("--limit", "db1")
-    assert outcome.bad.get(("db1", "WAL archive")) == "critical", outcome.output
-    shell("store1", "systemctl start pgbackrest")
-    deadline = time.monotonic() + 90
-    while (
-        shell("db1", f"{PSQL} \"select count(*) from pg_ls_archive_statusdir() where name like '%.ready'\"").strip()
-        != "0"
+    # pgBackRest itself tries for half a minute before it says that the store does not answer.
+    with (
+        altered("/etc/pgbackrest/pgbackrest.conf", "sed -i 's/^io-timeout=.*/io-timeout=2/' \"$file\"", "db1"),
+        undone("store1", "systemctl stop pgbackrest", "systemctl start pgbackrest"),
     ):
-        assert time.monotonic() < deadline
-        time.sleep(1)
+        shell("db1", f"{PSQL} 'insert into payload values (1); select pg_switch_wal()' evidence")
+        eventually("select last_failed_time > last_archived_time from pg_stat_archiver", "t")
+        outcome = verification.run("--limit", "db1")
+    assert outcome.bad.get(("db1", "WAL archive")) == "critical", outcome.output
+    eventually(UNSENT, "0")
+    assert bad(program(f"{DATABASE} verify")) == {}
+
+
+STREAM = f"""
+for number in $(seq 40); do
+    {PSQL} 'insert into payload values (1); select pg_switch_wal()' evidence
+    sleep 0.2
+done
+"""
+#: While it takes something in; started again before PostgreSQL waits a minute until it tries once more.
+KILL = """
+timeout 30 bash -c 'until pgrep --parent "$(systemctl show --property=MainPID --value pgbackrest)"; do :; done'
+systemctl kill --signal=KILL pgbackrest
+sleep 0.3
+systemctl reset-failed pgbackrest
+systemctl restart pgbackrest
+"""
+
+
+def test_store_that_is_killed_while_log_arrives_loses_none() -> None:
+    """Again and again, in the middle of a stream of it; what PostgreSQL could not send it sends later."""
+    shell("db1", f"({STREAM}) >/dev/null 2>&1 &")
+    for _number in range(3):
+        shell("store1", KILL)
+    last = shell(
+        "db1", f"{PSQL} 'insert into payload values (1)' -c 'select pg_walfile_name(pg_switch_wal())' evidence"
+    )
+    eventually(UNSENT, "0")
+    assert last.strip() in shell("store1", f"ls {REPOSITORY}/archive/evidence/15-1/*/")
     assert bad(program(f"{DATABASE} verify")) == {}

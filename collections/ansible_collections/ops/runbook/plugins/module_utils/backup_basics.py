@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import calendar
 import contextlib
 import fcntl
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -71,6 +73,8 @@ def alone(state: Path, what: str, wait: float = 0.0, *, writes: bool = True) -> 
 
     Who only looks leaves no name in it.
     """
+    if writes:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)  # a host that was rebuilt has none yet
     with (state / "lock").open("a+", encoding="utf-8") as handle:
         deadline = time.monotonic() + wait
         while True:
@@ -151,6 +155,11 @@ def age_status(age: Optional[float], every: float) -> str:
     return "warning" if age > every * LATE else "ok"
 
 
+def since(moment: float) -> float:
+    """Seconds since then, by the clock of this host as it is now; none since what another clock puts ahead."""
+    return max(0.0, time.time() - moment)
+
+
 def span(seconds: float) -> str:
     """A length of time in its largest sensible unit."""
     for unit, length in (("d", DAY), ("h", 3600.0), ("min", 60.0)):
@@ -178,7 +187,7 @@ def space(path: Path) -> tuple[int, int]:
     return found.f_bavail * found.f_frsize, found.f_blocks * found.f_frsize
 
 
-def timer_finding(check: str, timer: str) -> dict[str, Any]:
+def timer_finding(check: str, timer: str, without: str = "no backup is made by itself") -> dict[str, Any]:
     """Whether systemd starts the program, and how it ended the last time."""
     service = timer.replace(".timer", ".service")
     shown = run(["systemctl", "show", "--property=ActiveState,UnitFileState", timer]).output.split()
@@ -186,10 +195,28 @@ def timer_finding(check: str, timer: str) -> dict[str, Any]:
     ended = run(["systemctl", "show", "--property=Result", "--value", service]).output.strip()
     if state.get("ActiveState") != "active" or state.get("UnitFileState") != "enabled":
         said = f"{timer} is {state.get('ActiveState', 'unknown')} and {state.get('UnitFileState') or 'not installed'}"
-        return finding(check, "critical", f"{said}: no backup is made by itself", "timer")
+        return finding(check, "critical", f"{said}: {without}", "timer")
     if ended not in ("success", ""):
         return finding(check, "critical", f"{service} ended with {ended}", "timer", detail=f"journalctl -u {service}")
     return finding(check, "ok", f"{timer} is active", "timer")
+
+
+def certificate_finding(check: str, of: str, said: str, missing: str = "critical") -> dict[str, Any]:
+    """How long a certificate is valid, going by what openssl says; ``missing`` is how bad it is if that is nothing."""
+    found = re.search(r"notAfter=(\w.*) GMT", said)
+    if found is None:
+        return finding(check, missing, f"{of} shows no certificate", "certificate")
+    ends = float(calendar.timegm(time.strptime(found[1], "%b %d %H:%M:%S %Y")))
+    left = ends - time.time()
+    status = "critical" if left < 7 * DAY else "warning" if left < 30 * DAY else "ok"
+    title = f"{of} {'has expired' if left < 0 else 'is valid'}: {stamp(ends)}"
+    return finding(check, status, title, "certificate", metrics={"left_days": round(left / DAY, 1)})
+
+
+def served_certificate(address: str) -> str:
+    """What openssl says of the certificate that a server shows; empty where none answers."""
+    script = 'timeout 10 openssl s_client -connect "$1" </dev/null 2>/dev/null | openssl x509 -noout -enddate'
+    return run(["sh", "-c", script, "sh", address]).output
 
 
 def answer(result: Mapping[str, Any]) -> int:

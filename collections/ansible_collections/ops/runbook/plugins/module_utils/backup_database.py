@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
-import calendar
 import json
 import re
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Optional
 
@@ -20,16 +20,18 @@ from ansible_collections.ops.runbook.plugins.module_utils.backup_basics import (
     alone,
     amount,
     answer,
+    certificate_finding,
     finding,
     growth,
     is_due,
     run,
+    served_certificate,
+    since,
     space,
     span,
-    stamp,
     timer_finding,
 )
-from ansible_collections.ops.runbook.plugins.module_utils.backup_objects import Comparison, Inventory, digest
+from ansible_collections.ops.runbook.plugins.module_utils.backup_objects import Comparison, Inventory
 from ansible_collections.ops.runbook.plugins.module_utils.backup_pgbackrest import (
     NO_STANDBY,
     Tool,
@@ -76,7 +78,7 @@ class DatabaseBackup:
 
     def age(self, row: Optional[Mapping[str, Any]]) -> Optional[float]:
         """How old a backup is."""
-        return None if row is None else self.now - float(row["timestamp"]["stop"])
+        return None if row is None else since(float(row["timestamp"]["stop"]))
 
     def due(self, known: Mapping[str, Any], kind: str) -> str:
         """The kind of backup to make now; empty where none is due."""
@@ -197,10 +199,7 @@ class DatabaseBackup:
         """Take in the index files as they are now, after a run that has changed them."""
         known = self.tool.info()
         inventory = self.inventory(known)
-        found = inventory.compare()
-        names = {name for name in (*found.changed, *found.new) if _INDEX.fullmatch(name)}
-        from_disk = {name: digest(self.repository / name) for name in names}
-        inventory.note(from_disk)
+        inventory.note(inventory.read([name for name in inventory.names() if _INDEX.fullmatch(name)]))
         self.history.add(event="index", labels=sorted(row["label"] for row in known["backup"]))
 
     def missing_log(self, known: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -247,7 +246,7 @@ class DatabaseBackup:
             self.tool.demand("expire", "--repo1-retention-full-type=count", f"--repo1-retention-full={fulls}")
         if labels:
             inventory = self.inventory(left)
-            inventory.note({}, inventory.compare().missing)
+            inventory.note({}, set(inventory.noted) - set(inventory.names()))
             self.history.add(event="expired", labels=list(labels))
         return list(labels)
 
@@ -312,8 +311,8 @@ class DatabaseBackup:
             named = ", ".join(f"{first} to {last}" for first, last in missing[:MOST_NAMED])
             title = f"log segments are missing: {named}. No point in time behind them can be restored"
             return finding(check, "critical", title, "log", expected=expected, metrics=metrics)
-        age = self.now - files[archive["max"]].stat().st_mtime if archive["max"] in files else 0.0
-        title = f"whole up to {archive['max']}, {span(max(age, 0.0))} old"
+        age = since(files[archive["max"]].stat().st_mtime) if archive["max"] in files else 0.0
+        title = f"whole up to {archive['max']}, {span(age)} old"
         return finding(check, "ok", title, "log", expected=expected, metrics={**metrics, "age_seconds": round(age)})
 
     def about_verification(self, verified: Optional[Mapping[str, Any]]) -> dict[str, Any]:
@@ -328,7 +327,7 @@ class DatabaseBackup:
             backups = ", ".join(row["invalid"]) or "none"
             title = f"{count} objects of the repository are damaged; backups concerned: {backups}"
             return finding(check, "critical", title, "verification", detail=names)
-        age = 0.0 if verified else self.now - row["time"]
+        age = 0.0 if verified else since(row["time"])
         status = age_status(age, float(self.settings["differential"]["every"]))
         title = f"{row['objects']} objects are what they were; looked {'now' if verified else span(age) + ' ago'}"
         last = self.history.last(event="verified") or {}
@@ -346,18 +345,19 @@ class DatabaseBackup:
         return finding("database backup repository", status, title, "room", metrics=metrics)
 
     def about_certificates(self) -> list[dict[str, Any]]:
-        """How long the certificate of this host is valid."""
-        path = self.settings["certificate"]
-        said = run(["openssl", "x509", "-noout", "-enddate", "-dateopt", "iso_8601", "-in", path])
-        moment = re.search(r"notAfter=(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d)Z", said.output)
-        if moment is None:
-            return [finding("database backup certificate", "critical", f"{path} cannot be read", "certificate")]
-        ends = float(calendar.timegm(time.strptime(moment[1], "%Y-%m-%d %H:%M:%S")))
-        left = ends - self.now
-        status = "critical" if left < 7 * 86400 else "warning" if left < 30 * 86400 else "ok"
-        title = f"{path} {'has expired' if left < 0 else 'is valid'}: {stamp(ends)}"
-        metrics = {"left_days": round(left / 86400, 1)}
-        return [finding("database backup certificate", status, title, "certificate", metrics=metrics)]
+        """How long the certificate of this host is valid, and those that the hosts of the database show."""
+        check, path = "database backup certificate", self.settings["certificate"]
+        own = run(["openssl", "x509", "-noout", "-enddate", "-in", path]).output
+        servers = self.settings["servers"]
+        with ThreadPoolExecutor(max(1, len(servers))) as pool:
+            shown = list(pool.map(served_certificate, servers))
+        return [
+            certificate_finding(check, path, own),
+            *(
+                certificate_finding(f"{check} of {server.split(':')[0]}", server, said, "warning")
+                for server, said in zip(servers, shown)  # noqa: B905 - Python 3.9
+            ),
+        ]
 
 
 def _among(name: str, bad: set[str]) -> bool:
@@ -380,9 +380,11 @@ def prepare_stanza(backup: DatabaseBackup, *, dry: bool) -> dict[str, Any]:
     return {"changed": new, "made": ["stanza"] if new else []}
 
 
-def make_backup(backup: DatabaseBackup, kind: str, *, dry: bool) -> dict[str, Any]:
+def make_backup(backup: DatabaseBackup, kind: str, *, dry: bool, check: bool = False) -> dict[str, Any]:
     """Make what is due or asked for, verify it, and let go what may go."""
     due = backup.due(backup.tool.info(), kind)
+    if check and not due and not dry:
+        backup.tool.demand("check")
     if not due or dry:
         return {"changed": bool(due), "made": [due] if due else [], "findings": backup.findings()}
     try:
@@ -405,6 +407,9 @@ def main(arguments: Optional[list[str]] = None) -> int:
     making = actions.add_parser("run", help="make a backup if it is due, verify it, expire what may go")
     making.add_argument("--kind", choices=KINDS, default="due")
     making.add_argument("--wait", type=float, default=0.0, help="seconds to wait for another run to end")
+    making.add_argument(
+        "--check", action="store_true", help="see that the log arrives, where no backup is due to prove it"
+    )
     stanza = actions.add_parser("stanza", help="make the stanza where there is none, and check the archive")
     for each in (making, stanza):
         each.add_argument("--dry-run", action="store_true", help="say what would be done")
@@ -431,4 +436,4 @@ def perform(backup: DatabaseBackup, chosen: argparse.Namespace) -> dict[str, Any
     with alone(backup.state, "a backup of the database", 0.0 if looks else chosen.wait, writes=not looks):
         if looks:
             return {"changed": False, "findings": backup.findings(backup.verify(note=chosen.note))}
-        return make_backup(backup, chosen.kind, dry=False)
+        return make_backup(backup, chosen.kind, dry=False, check=chosen.check)

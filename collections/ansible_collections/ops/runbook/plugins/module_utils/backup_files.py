@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import os
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Optional
 
@@ -17,14 +20,19 @@ from ansible_collections.ops.runbook.plugins.module_utils.backup_basics import (
     alone,
     amount,
     answer,
+    certificate_finding,
     finding,
     growth,
     is_due,
+    replace,
+    served_certificate,
+    since,
     space,
     span,
     timer_finding,
 )
-from ansible_collections.ops.runbook.plugins.module_utils.backup_objects import unlike_their_names
+from ansible_collections.ops.runbook.plugins.module_utils.backup_objects import digest, unlike_their_names
+from ansible_collections.ops.runbook.plugins.module_utils.backup_receipt import CLOCK, ahead, behind
 from ansible_collections.ops.runbook.plugins.module_utils.backup_restic import (
     Restic,
     damage,
@@ -35,11 +43,13 @@ from ansible_collections.ops.runbook.plugins.module_utils.backup_restic import (
 )
 from ansible_collections.ops.runbook.plugins.module_utils.backup_retention import Backup, expirable_snapshots
 
+#: What restic says of a repository that somebody else has locked for himself.
+LOCKED = "already locked"
 #: What `restic backup` ends with when it could not read some of the files.
 INCOMPLETE = 3
 MOST_NAMED = 20
-#: A clock may go this much ahead before a snapshot counts as one from the future, in seconds.
-CLOCK = 300.0
+#: What one program at a time does: nothing is forgotten while the store backs up its own files.
+BUSY = "a backup or the retention of files"
 
 
 class FileBackup:
@@ -51,6 +61,8 @@ class FileBackup:
         self.restic = Restic(environment(Path(settings["environment"])))
         self.history = History(self.state / "history.jsonl")
         self.now = time.time()
+        #: All snapshots, asked for once: each call of restic costs the time that guessing its passphrase has to cost.
+        self._snapshots: Optional[list[dict[str, Any]]] = None
 
     def initialise(self, *, dry: bool) -> dict[str, Any]:
         """Make the repository where there is none."""
@@ -65,8 +77,10 @@ class FileBackup:
 
     def newest(self, name: str) -> Optional[dict[str, Any]]:
         """The newest snapshot of a set that is not from the future."""
-        found = self.restic.snapshots("--tag", name)
-        past = [each for each in found if each["made"] <= self.now + CLOCK]
+        if self._snapshots is None:
+            self._snapshots = self.restic.snapshots()
+        own = [each for each in self._snapshots if name in (each.get("tags") or ())]
+        past = [each for each in own if each["made"] <= self.now + CLOCK]
         return past[-1] if past else None
 
     def due(self, kind: str) -> list[str]:
@@ -75,11 +89,14 @@ class FileBackup:
         for name, wanted in self.settings["sets"].items():
             if not paths_that_exist(wanted["paths"]) and wanted.get("optional"):
                 continue
-            newest = self.newest(name)
-            age = None if newest is None else max(0.0, self.now - newest["made"])
-            if kind == "all" or is_due(age, wanted["every"]):
+            if kind == "all" or self.is_late(name, wanted["every"]):
                 names.append(name)
         return names
+
+    def is_late(self, name: str, every: float) -> bool:
+        """Whether the newest snapshot of a set has to be followed by another one."""
+        newest = self.newest(name)
+        return is_due(None if newest is None else since(newest["made"]), every)
 
     def make(self, name: str) -> None:
         """Back up one set."""
@@ -91,7 +108,12 @@ class FileBackup:
         excluded = [f"--exclude={pattern}" for pattern in wanted.get("exclude", ())]
         host = f"--host={self.settings['host']}"
         started = time.time()
-        done = self.restic.call("backup", "--json", "--one-file-system", host, "--tag", name, *excluded, *paths)
+        words = ["backup", "--json", "--one-file-system", host, "--tag", name, *excluded, *paths]
+        done = self.restic.call(*words)
+        if done.returncode and LOCKED in done.said:
+            self.restic.demand("unlock", "--no-cache")  # what a run that was killed has left
+            done = self.restic.call(*words)
+        self._snapshots = None
         told = summary(done.output)
         if not told or done.returncode not in (0, INCOMPLETE):
             self.history.add(event="failed", set=name, message=done.errors[-500:])
@@ -99,7 +121,7 @@ class FileBackup:
         self.history.add(
             event="backup",
             set=name,
-            label=told["snapshot_id"],
+            label=told["snapshot_id"][:8],  # some versions say all of it
             bytes=told["total_bytes_processed"],
             files=told["total_files_processed"],
             stored=told["data_added"],
@@ -124,13 +146,14 @@ class FileBackup:
     def read_due(self) -> bool:
         """Whether everything has to be read, and not only the structure."""
         row = self.history.last(event="verified", read_data=True)
-        return is_due(None if row is None else self.now - row["time"], float(self.settings["read_every"]))
+        return is_due(None if row is None else since(row["time"]), float(self.settings["read_every"]))
 
     def findings(self, verified: Optional[Mapping[str, Any]] = None) -> list[dict[str, Any]]:
-        """Age, size, duration and growth of each set; the verification; the timer."""
+        """Age, size, duration and growth of each set; the verification; the timer; on the store, its service."""
         sets = [self.about(name, wanted) for name, wanted in self.settings["sets"].items()]
         timer = timer_finding("file backup timer", self.settings["timer"])
-        return [*sets, self.about_verification(verified), timer]
+        service = Store(self.settings).about_service() if self.settings.get("store") else []
+        return [*sets, self.about_verification(verified), timer, *service]
 
     def about(self, name: str, wanted: Mapping[str, Any]) -> dict[str, Any]:
         """The newest snapshot of a set."""
@@ -138,9 +161,13 @@ class FileBackup:
         if wanted.get("optional") and not paths_that_exist(wanted["paths"]):
             return finding(check, "ok", f"{', '.join(wanted['paths'])}: nothing is there yet", "age")
         newest = self.newest(name)
+        last = self.history.last(event="backup", set=name)
+        if last and not any(last["label"].startswith(each["short_id"]) for each in self._snapshots or ()):
+            title = f"{last['label'][:8]}, made {span(since(last['time']))} ago, is gone from the store"
+            return finding(check, "critical", title, "verification")
         if newest is None:
             return finding(check, "critical", "there is none", "age", expected=f"one every {span(every)}")
-        age = max(0.0, self.now - newest["made"])
+        age = since(newest["made"])
         noted = self.history.last(event="backup", label=newest["short_id"]) or {}
         older = [row for row in self.history.rows() if row.get("set") == name and row["event"] == "backup"]
         before = older[-2]["bytes"] if len(older) > 1 else None
@@ -180,7 +207,7 @@ class FileBackup:
             title = f"the repository is damaged: {row['damaged'][0]}"
             return finding(check, "critical", title, "verification", detail="\n".join(row["damaged"]))
         full = row if row.get("read_data") else self.history.last(event="verified", read_data=True)
-        age = None if full is None else max(0.0, self.now - full["time"])
+        age = None if full is None else since(full["time"])
         status = age_status(age, float(self.settings["read_every"]))
         title = "every byte was never read" if age is None else f"whole; every byte was read {span(age)} ago"
         return finding(check, status, title, "verification", metrics={} if age is None else {"age_seconds": round(age)})
@@ -190,8 +217,10 @@ class Store:
     """What all hosts have stored, seen by who keeps it."""
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.settings = settings
-        self.root = Path(settings["repositories"])
+        self.settings = settings["store"]
+        self.root = Path(self.settings["repositories"])
+        self.state = Path(settings["state"])
+        self.history = History(self.state / "history.jsonl")
         self.now = time.time()
 
     def hosts(self) -> list[str]:
@@ -204,41 +233,88 @@ class Store:
         variables = {"RESTIC_REPOSITORY": str(self.root / host), "RESTIC_PASSWORD": passphrase, "HOME": str(self.root)}
         return Restic({**variables, "RESTIC_CACHE_DIR": "/var/cache/restic-store"}, str(self.settings["user"]))
 
+    def snapshots(self, host: str) -> list[dict[str, Any]]:
+        """The snapshots of a host, each with the time at which it came in: the store's clock, which no host sets."""
+        found = self.restic(host).snapshots()
+        for each in found:
+            path = self.root / host / "snapshots" / each["id"]
+            each["received"] = path.stat().st_mtime if path.exists() else each["made"]
+        return found
+
     def expire(self, *, dry: bool) -> dict[str, Any]:
         """Forget what may go, by the clock of the store. A host whose objects are damaged keeps everything."""
-        damaged = {name.split("/")[0] for name in unlike_their_names(self.root)}
+        damaged = {name.split("/")[0] for name in self.damaged}
         made, findings = [], []
         for host in self.hosts():
-            snapshots = self.restic(host).snapshots()
+            snapshots, said = self.looked(host)
             gone = [] if host in damaged else self.expirable(snapshots)
             if gone and not dry:
                 self.restic(host).demand("unlock")
                 self.restic(host).demand("forget", "--prune", *gone)
+                self.history.add(event="expired", host=host, labels=gone)
             made += [f"{host}: {label[:8]} forgotten" for label in gone]
-            findings.append(self.about(host, snapshots))
+            findings.append(said)
         return {"changed": bool(made), "made": made, "findings": [*findings, self.about_objects()]}
 
+    @functools.cached_property
+    def damaged(self) -> list[str]:
+        """Stored objects that are not what they were, read once: nobody's passphrase is needed for it."""
+        return unlike_their_names(self.root, self.configs)
+
+    @functools.cached_property
+    def configs(self) -> dict[str, str]:
+        """The config of each repository to its hash when it was first seen: its name says nothing of it."""
+        path = self.state / "configs.json"
+        return dict(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else {}
+
+    def note_configs(self) -> None:
+        """Note the configs of repositories that are new."""
+        names = [f"{host}/config" for host in self.hosts()]
+        new = {name: digest(self.root / name)[1] for name in names if name not in self.configs}
+        if new:
+            self.configs.update(new)
+            replace(self.state / "configs.json", json.dumps(self.configs))
+
+    def looked(self, host: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """The snapshots of a host, and what there is to say of them; none of a repository that cannot be read."""
+        try:
+            snapshots = self.snapshots(host)
+        except BackupError as error:
+            return [], finding(f"snapshots of {host}", "critical", str(error), "verification")
+        return snapshots, self.about(host, snapshots)
+
     def expirable(self, snapshots: list[dict[str, Any]]) -> list[str]:
-        """Ids of what may be forgotten, set by set; a set that no objective names keeps everything."""
+        """Ids of what may be forgotten, set by set; a set that no objective names keeps everything.
+
+        What bears a time that its receipt belies is no proof of a good backup, now or later.
+        """
         gone: list[str] = []
         for name, keep in self.settings["keep"].items():
-            own = [Backup(each["id"], each["made"]) for each in snapshots if name in (each.get("tags") or ())]
+            own = [
+                Backup(each["id"], max(each["made"], each["received"]), good=not (ahead(each) or behind(each)))
+                for each in snapshots
+                if name in (each.get("tags") or ())
+            ]
             gone += expirable_snapshots(own, self.now, float(keep))
         return gone
 
     def about(self, host: str, snapshots: list[dict[str, Any]]) -> dict[str, Any]:
         """Snapshots that a host cannot have made at the time that they bear."""
-        future = [each["short_id"] for each in snapshots if each["made"] > self.now + CLOCK]
         check = f"snapshots of {host}"
-        if future:
-            names = ", ".join(future[:MOST_NAMED])
-            title = f"{names} bear a time in the future: the host's clock is wrong, or they are forged"
+        late, early = ([each["short_id"] for each in snapshots if wrong(each)] for wrong in (ahead, behind))
+        if late:
+            names = ", ".join(late[:MOST_NAMED])
+            title = f"{names} bear a time after they came in: the host's clock is wrong, or they are forged"
             return finding(check, "critical", title, "forged")
+        if early:
+            names = ", ".join(early[:MOST_NAMED])
+            title = f"{names} bear a time long before they came in: copied to this store, or forged"
+            return finding(check, "warning", title, "forged")
         return finding(check, "ok", f"{len(snapshots)} snapshots", "forged", metrics={"snapshots": len(snapshots)})
 
     def about_objects(self) -> dict[str, Any]:
-        """Whether each stored object is what its name says; nobody's passphrase is needed for it."""
-        wrong = unlike_their_names(self.root)
+        """Whether each stored object is what its name says."""
+        wrong = self.damaged
         free, whole = space(self.root)
         metrics = {"free_bytes": free, "used_percent": round(100 - 100 * free / whole, 1) if whole else 0.0}
         if wrong:
@@ -248,9 +324,17 @@ class Store:
         title = f"every object is what its name says; {amount(free)} are free"
         return finding("stored files", "ok", title, "verification", metrics=metrics)
 
+    def about_service(self) -> list[dict[str, Any]]:
+        """Whether hosts can go on to store, and whether anything is let go."""
+        address = f"localhost:{self.settings['port']}"
+        timer = timer_finding("file backup retention timer", self.settings["timer"], "nothing is let go by itself")
+        return [timer, certificate_finding("file backup certificate", address, served_certificate(address))]
+
     def findings(self) -> list[dict[str, Any]]:
-        """What there is to say without changing anything."""
-        return [*(self.about(host, self.restic(host).snapshots()) for host in self.hosts()), self.about_objects()]
+        """What there is to say of what is stored, without changing anything."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = [said for _snapshots, said in pool.map(self.looked, self.hosts())]
+        return [*found, self.about_objects()]
 
 
 def make_backups(backup: FileBackup, kind: str, *, dry: bool) -> dict[str, Any]:
@@ -258,11 +342,20 @@ def make_backups(backup: FileBackup, kind: str, *, dry: bool) -> dict[str, Any]:
     names = backup.due(kind)
     if dry or not names:
         return {"changed": bool(names), "made": names, "findings": backup.findings()}
-    backup.restic.demand("unlock", "--no-cache")  # what a run that was killed has left locked
     for name in names:
         backup.make(name)
     verified = backup.check(read_data=backup.read_due(), note=True)
     return {"changed": True, "made": names, "findings": backup.findings(verified)}
+
+
+def let_go(store: Optional[Store], chosen: argparse.Namespace) -> dict[str, Any]:
+    """Forget what the objectives allow, on the store alone."""
+    if store is None:
+        raise BackupError("this host keeps no repositories: files are forgotten on the store", "input")
+    if chosen.dry_run:
+        return store.expire(dry=True)
+    with alone(store.state, BUSY, chosen.wait):
+        return store.expire(dry=False)
 
 
 def main(arguments: Optional[list[str]] = None) -> int:
@@ -272,9 +365,10 @@ def main(arguments: Optional[list[str]] = None) -> int:
     actions = parser.add_subparsers(dest="action", required=True)
     making = actions.add_parser("run", help="back up what is due, and verify")
     making.add_argument("--kind", choices=("due", "all"), default="due")
-    making.add_argument("--wait", type=float, default=0.0, help="seconds to wait for another run to end")
     initialise = actions.add_parser("initialise", help="make the repository where there is none")
     expire = actions.add_parser("expire", help="on the store: forget what the objectives allow")
+    for each in (making, expire):
+        each.add_argument("--wait", type=float, default=0.0, help="seconds to wait for another run to end")
     for each in (making, initialise, expire):
         each.add_argument("--dry-run", action="store_true", help="say what would be done")
     looking = actions.add_parser("verify", help="read every byte that is stored")
@@ -290,10 +384,11 @@ def main(arguments: Optional[list[str]] = None) -> int:
 
 def perform(settings: Mapping[str, Any], chosen: argparse.Namespace) -> dict[str, Any]:
     """Do what the command line says."""
+    store = Store(settings) if settings.get("store") else None
     if chosen.action == "expire":
-        return Store(settings["store"]).expire(dry=chosen.dry_run)
+        return let_go(store, chosen)
     backup = FileBackup(settings)
-    stored = Store(settings["store"]).findings if settings.get("store") else list
+    stored = store.findings if store else list
     if chosen.action == "initialise":
         return backup.initialise(dry=chosen.dry_run)
     if chosen.action == "status":
@@ -303,5 +398,7 @@ def perform(settings: Mapping[str, Any], chosen: argparse.Namespace) -> dict[str
         return {"changed": False, "findings": [*backup.findings(verified), *stored()]}
     if chosen.dry_run:
         return make_backups(backup, chosen.kind, dry=True)
-    with alone(backup.state, "a backup of this host's files", chosen.wait):
+    with alone(backup.state, BUSY, chosen.wait):
+        if store is not None:
+            store.note_configs()
         return make_backups(backup, chosen.kind, dry=False)

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,10 +66,20 @@ class Inventory:
         if path.exists():
             self.noted = {name: (row[0], row[1]) for name, row in json.loads(path.read_text(encoding="utf-8")).items()}
 
+    def names(self) -> list[str]:
+        """The objects that are there now, unread."""
+        return list(walk(self._root, self._keep))
+
+    def read(self, names: Sequence[str]) -> dict[str, Noted]:
+        """What these objects are now, several of them at a time."""
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            found = pool.map(lambda name: digest(self._root / name), names)
+            return dict(zip(names, found))  # noqa: B905 - Python 3.9
+
     def compare(self) -> Comparison:
         """Read every object and compare it."""
-        names = list(walk(self._root, self._keep))
-        found = {name: digest(self._root / name) for name in names}
+        names = self.names()
+        found = self.read(names)
         changed = tuple(name for name in names if name in self.noted and self.noted[name] != found[name])
         missing = tuple(sorted(set(self.noted) - set(names)))
         return Comparison(changed, missing, {name: found[name] for name in names if name not in self.noted})
@@ -86,11 +98,15 @@ class Inventory:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def unlike_their_names(root: Path) -> list[str]:
-    """Objects of restic repositories below the root whose SHA-256 is not their name: no key is needed to see it."""
-    wrong = []
-    for name in walk(root, lambda path: path.split("/")[-1] != "config"):
+def unlike_their_names(root: Path, configs: Mapping[str, str]) -> list[str]:
+    """Objects of restic repositories below the root whose SHA-256 is not their name: no key is needed to see it.
+
+    The config of a repository is called nothing else, so its hash is given.
+    """
+    wrong = [name for name in configs if not (root / name).is_file()]
+    for name in walk(root, lambda path: "locks/" not in path):
         last = name.rsplit("/", 1)[-1]
-        if "locks/" not in name and digest(root / name)[1] != last:
+        expected = configs.get(name) if last == "config" else last
+        if expected is not None and digest(root / name)[1] != expected:
             wrong.append(name)
     return wrong

@@ -19,6 +19,11 @@ from ansible_collections.ops.runbook.plugins.module_utils.backup_basics import B
 #: How often restic may try the same thing again before it is ended. By itself it does so for a quarter of an hour.
 MOST_RETRIES = 3
 _CAUSES = (
+    (
+        r"is damaged|ciphertext verification failed|invalid data returned|Unmarshal",
+        "damaged",
+        "the repository is damaged on the store. Run backup_procedures_verify.yml, which names the objects",
+    ),
     (r"wrong password or no key found", "cipher", "the passphrase is not the one that the repository was made with"),
     (
         r"\(?401\)?|Unauthorized",

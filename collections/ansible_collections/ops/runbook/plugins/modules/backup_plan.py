@@ -12,7 +12,19 @@ author:
 description:
   - Validates the options of the roles C(database_backup) and C(file_backup) of all hosts in one task on the
     controller - types, objectives, certificates that are missing or expired, secrets that are too short.
-  - Touches no host.
+  - Touches no host, unless it is to O(inspect).
+options:
+  inspect:
+    description:
+      - Also ask all hosts in one round trip what they lack of what the roles would set up. Nothing is changed there.
+      - Sets C(backup_procedures_unfinished), the hosts on which something is to be set up, and
+        C(backup_procedures_packaged), those that have all packages.
+    type: bool
+    default: false
+  shorter:
+    description: Whether what O(inspect) finds in force on the hosts may be kept for a shorter time. Refused otherwise.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Runs in check mode as it does otherwise, since it changes nothing.
@@ -31,4 +43,8 @@ examined:
   type: list
   elements: str
   returned: success
+lacking:
+  description: Host to what it lacks - packages, accounts, files, units and what was made with them.
+  type: dict
+  returned: with O(inspect)
 """

@@ -42,6 +42,10 @@ options:
     description: A path on the host. Where it is, nothing of O(assumed) would be made.
     type: path
     default: ""
+  assume:
+    description: In check mode, O(assumed) also where the program is there, as what it would ask is not there yet.
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Asks the program what it would do. Programs that only look run as they do otherwise.
@@ -103,12 +107,13 @@ def main() -> None:
             "failure": {"type": "str", "choices": ["fail", "report"], "default": "fail"},
             "assumed": {"type": "list", "elements": "str", "default": []},
             "assumed_unless": {"type": "path", "default": ""},
+            "assume": {"type": "bool", "default": False},
         },
         supports_check_mode=True,
     )
     program, arguments = module.params["program"], list(module.params["arguments"])
     changing = arguments[0] in CHANGING
-    if module.check_mode and not Path(program).exists():
+    if module.check_mode and (module.params["assume"] or not Path(program).exists()):
         known = bool(module.params["assumed_unless"]) and Path(module.params["assumed_unless"]).exists()
         made = module.params["assumed"] if changing and not known else []
         module.exit_json(changed=bool(made), name=made, findings=[], diff={"prepared": listing(made)})

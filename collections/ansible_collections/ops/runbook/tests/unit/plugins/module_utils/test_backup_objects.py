@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from ansible_collections.ops.runbook.plugins.module_utils.backup_basics import (
     age_status,
     alone,
     amount,
+    certificate_finding,
     is_due,
 )
 from ansible_collections.ops.runbook.plugins.module_utils.backup_objects import Inventory, unlike_their_names
@@ -50,7 +52,11 @@ def test_object_that_is_not_its_name(tmp_path: Path) -> None:
         path.write_bytes(content)
     good = hashlib.sha256(b"good").hexdigest()
     (tmp_path / "app1" / "data" / good).write_bytes(b"good")
-    assert unlike_their_names(tmp_path) == ["app1/data/ab"]
+    assert unlike_their_names(tmp_path, {}) == ["app1/data/ab"]
+    noted = {"app1/config": hashlib.sha256(b"x").hexdigest(), "app2/config": "0"}
+    assert unlike_their_names(tmp_path, noted) == ["app2/config", "app1/data/ab"]
+    (tmp_path / "app1/config").write_bytes(b"X")
+    assert "app1/config" in unlike_their_names(tmp_path, noted)
 
 
 def test_history_survives_a_torn_line(tmp_path: Path) -> None:
@@ -73,12 +79,34 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
         pass
 
 
+def test_a_host_that_was_rebuilt_has_no_folder_for_its_state_yet(tmp_path: Path) -> None:
+    with alone(tmp_path / "state", "a backup"):
+        assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
+
+
 def test_ages() -> None:
     assert is_due(None, 60)
     assert is_due(59, 60)
     assert not is_due(50, 60)
     assert [age_status(age, 100) for age in (None, 100, 150, 250)] == ["critical", "ok", "warning", "critical"]
     assert [amount(number) for number in (12, 2048, 5 << 30)] == ["12 B", "2.0 KiB", "5.0 GiB"]
+
+
+@pytest.mark.parametrize(
+    ("days", "status", "word"),
+    [(100, "ok", "valid"), (20, "warning", "valid"), (3, "critical", "valid"), (-1, "critical", "expired")],
+)
+def test_certificates(days: int, status: str, word: str) -> None:
+    ends = time.strftime("%b %e %H:%M:%S %Y", time.gmtime(time.time() + days * 86400))
+    found = certificate_finding("certificate", "db1:8432", f"notAfter={ends} GMT\n")
+    assert found["status"] == status
+    assert word in found["title"]
+    assert found["metrics"]["left_days"] == pytest.approx(days, abs=0.1)
+
+
+def test_certificate_that_nobody_shows() -> None:
+    found = certificate_finding("certificate", "db1:8432", "", "warning")
+    assert (found["status"], found["title"]) == ("warning", "db1:8432 shows no certificate")
 
 
 def test_restic_times_and_damage() -> None:
