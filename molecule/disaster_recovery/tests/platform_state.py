@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+import sys
 from typing import Any
 
 from tests.lab.hosts import eventually
@@ -57,6 +59,28 @@ def power(host: str, state: str) -> None:
     """Switch a host off without a warning, or on again."""
     container = Lab(os.environ["LAB"]).container(host)
     podman(*(("stop", "--time", "0", container) if state == "off" else ("start", container)))
+
+
+def is_on(host: str) -> bool:
+    """Whether a host has power."""
+    (state,) = json.loads(podman("container", "inspect", Lab(os.environ["LAB"]).container(host)))
+    return bool(state["State"]["Running"])
+
+
+def power_switch() -> dict[str, list[str]]:
+    """The variables with which the controller cuts the power of a host, and has it proven, as by a management board."""
+    container = Lab(os.environ["LAB"]).container("{host}")
+    call = f"import json, sys; from tests.lab.podman import podman; host = '{container}'; "
+    state = "json.loads(podman('container', 'inspect', host))[0]['State']['Status']"
+    return {
+        "disaster_recovery_fence_command": [sys.executable, "-c", call + "podman('stop', '--time', '0', host)"],
+        "disaster_recovery_fence_proof": [sys.executable, "-c", f"{call}sys.exit({state} != 'exited')"],
+    }
+
+
+def cut_off_from_controller(host: str) -> None:
+    """Nobody can log in there any more, and all else goes on, until it is switched off and on again."""
+    shell(host, "systemctl stop ssh.socket ssh; pkill -KILL -x sshd || true")
 
 
 def await_boot(host: str) -> None:

@@ -34,24 +34,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         began = time.time()
         for host in () if self._task.check_mode else options["hosts"]:
-            problem = _fence(host, options["command"], options["proof"], options["timeout"])
+            problem = fence(host, options["command"], options["proof"], options["timeout"])
             if problem:
                 return {"failed": True, "changed": True, "msg": problem}
         return {"changed": bool(options["hosts"]), "began": began, "subject": " ".join(options["hosts"])}
 
 
-def _fence(host: str, command: Sequence[str], proof: Sequence[str], timeout: float) -> str:
+def fence(host: str, command: Sequence[str], proof: Sequence[str], timeout: float) -> str:
     """Cut the power; what went wrong, if anything."""
-    code, said = _run([word.replace("{host}", host) for word in command], timeout)
+    cut, prove = ([word.replace("{host}", host) for word in words] for words in (command, proof))
+    code, said = _run(cut, timeout)
     if code != 0:
-        return f"{host} is not fenced: {' '.join(command)} ended with {code}: {said}"
+        return f"{host} is not fenced: {' '.join(cut)} ended with {code}: {said}"
     deadline = time.monotonic() + timeout
     while True:
-        code, said = _run([word.replace("{host}", host) for word in proof], timeout)
+        code, said = _run(prove, timeout)
         if code == 0:
             return ""
         if time.monotonic() > deadline:
-            return f"nothing proves that {host} is off: {' '.join(proof)} ended with {code}: {said}"
+            return f"nothing proves that {host} is off: {' '.join(prove)} ended with {code}: {said}"
         time.sleep(PAUSE)
 
 

@@ -12,11 +12,13 @@ from ansible.plugins.action import ActionBase, VariableLayer
 from ansible.utils.display import Display
 from ansible_collections.ops.runbook.plugins.module_utils import database_cluster
 from ansible_collections.ops.runbook.plugins.plugin_utils import disaster_inspection, disaster_plan
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_run import Holder
 from ansible_collections.ops.runbook.plugins.plugin_utils.disaster_plan import Plan, RefusalError, Wishes
 
 display = Display()
 
 PLAN = "__disaster_recovery_plan"
+PROCEDURE = "backup_recovery/disaster_recovery"
 OVERRIDE = "disaster_recovery_override"
 ARGUMENTS = {
     "mode": {"type": "str", "choices": [*disaster_plan.MODES, "way_back"], "required": True},
@@ -59,6 +61,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             mode_file=options["mode_file"],
         )
         examined = [*states, *applications]
+        abandoned = _abandoned({**states, **applications})
         if options["mode"] == "way_back":
             return {"changed": False, "examined": examined, **self._way_back(states, variables)}
         try:
@@ -71,7 +74,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         except RefusalError as refusal:
             message = f"The {options['mode']} is refused; nothing was changed. {refusal}"
             return {"failed": True, "refused": True, "changed": False, "msg": message}
-        self._publish(plan, states, applications, options)
+        self._publish(plan, states, applications, options, abandoned)
         said = f"{disaster_plan.told(states)}; {_intent(plan)}"
         display.display(f"\n{said}\n")
         return {"changed": False, "msg": said, "examined": examined}
@@ -82,6 +85,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         states: Mapping[str, Mapping[str, Any]],
         applications: Mapping[str, Mapping[str, Any]],
         options: Mapping[str, Any],
+        abandoned: list[str],
     ) -> None:
         reachable = [host for host, state in applications.items() if state["role"] != "unreachable"]
         plan.read_only = [host for host in reachable if applications[host]["read_only"]]
@@ -103,7 +107,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                     "unreachable": [host for host in applications if host not in reachable],
                     "states": {host: dict(state) for host, state in states.items()},
                 },
-                "disaster_recovery_touched": touched,
+                "disaster_recovery_touched": list(dict.fromkeys([*touched, *abandoned])),
                 "disaster_recovery_queue": [*touched, *probe],
             },
             VariableLayer.REGISTER_VARS,
@@ -123,6 +127,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         made = {"__disaster_recovery_way_back": free, "__disaster_recovery_now": disaster_plan.told(states)}
         self.register_host_variables(made, VariableLayer.REGISTER_VARS)
         return {"msg": disaster_plan.told(states)}
+
+
+def _abandoned(states: Mapping[str, dict[str, Any]]) -> list[str]:
+    """Hosts that such a run held when it died, taken out of their states: the next one frees them, idle or not."""
+    locks = {host: state.pop("lock", {}) for host, state in states.items()}
+    holders = {host: Holder.from_lock(lock) for host, lock in locks.items() if lock.get("run_id")}
+    return [host for host, held in holders.items() if held.procedure.startswith(PROCEDURE) and held.is_gone]
 
 
 def _wishes(options: Mapping[str, Any], guard: str) -> Wishes:

@@ -193,6 +193,10 @@ class Follower:
             words += ["--restore-target-wal", "--config-file", str(cluster.configuration / "postgresql.conf")]
         # Anything but success leaves data that must not be started: the host stays fenced.
         checked(cluster.as_owner(*words), 3600.0)
+        # It is consistent behind the place where the primary's next record begins. A primary that has nothing to do
+        # and has just begun another segment of its log would write that one minutes later.
+        write = [str(cluster.programs / "psql"), "-XAtqd", source + " dbname=postgres", "-c", "SELECT txid_current()"]
+        checked(cluster.as_owner(*write), self._options["timeout"])
         return "rewound"
 
     def _rebuild(self, source: str) -> str:

@@ -67,14 +67,20 @@ def _task(plan: Mapping[str, Any], results: Results, host: str, *, check: bool) 
     if plan["mode"] == "prepare":
         return f"{plan['states'][host]['role']}, {'guarded' if host in plan['guard'] else 'guarded already'}"
     if host == plan["primary"]:
-        done = check or not plan["promote"] or results["promoted"].get(host, {}).get("promoted_at")
-        return "primary" if done else "not promoted"
+        return "primary" if check or _is_moved(plan, results) else "not promoted"
     if host in plan["follow"]:
         how = results["followed"].get(host, {}).get("how", "")
         return (
             f"standby ({how})" if how not in ("", "unchanged") else ("standby" if check or how else "not yet a standby")
         )
-    return f"fenced ({plan['fence'][host]})" if host in plan["fence"] else plan["states"][host]["role"]
+    if host not in plan["fence"]:
+        return str(plan["states"][host]["role"])
+    return f"{'fenced' if check or _is_moved(plan, results) else 'was to be fenced'} ({plan['fence'][host]})"
+
+
+def _is_moved(plan: Mapping[str, Any], results: Results) -> bool:
+    """Whether the primary is where it was to be; otherwise nothing is lost, and nobody knows what follows what."""
+    return not plan["promote"] or any(result.get("promoted_at") for result in results["promoted"].values())
 
 
 def _findings(plan: Mapping[str, Any], results: Results, objectives: Mapping[str, Any]) -> Iterator[Finding]:
@@ -84,8 +90,17 @@ def _findings(plan: Mapping[str, Any], results: Results, objectives: Mapping[str
         through = ", ".join(results["probe"])
         title = f"{primary} is the primary, and a write through {through} was accepted at {_clock(accepted)}"
         yield Finding("primary", primary, "ok", title)
-    yield from _recovery_time(plan, results, objectives, accepted)
-    yield from _recovery_point(plan, results, objectives)
+    if _is_moved(plan, results):
+        yield from _recovery_time(plan, results, objectives, accepted)
+        yield from _recovery_point(plan, results, objectives)
+        yield from _redundancy(plan, results)
+    for host in plan["unreachable"]:
+        title = f"{host} could not be reached, so it was not asked whether it is read-only"
+        yield Finding("application", host, "warning", title, remedy=f"{PAGE}#application")
+
+
+def _redundancy(plan: Mapping[str, Any], results: Results) -> Iterator[Finding]:
+    primary = plan["primary"]
     for host, how in plan["fence"].items():
         if how != "host" and not plan["states"][primary].get("guard"):
             title = f"{host} would start as a second primary when it is switched on: nothing keeps it from it (guard)"
@@ -99,9 +114,6 @@ def _findings(plan: Mapping[str, Any], results: Results, objectives: Mapping[str
     for host in plan["follow"]:
         if "how" in results["followed"].get(host, {}):
             yield Finding("redundancy", host, "ok", f"{host} follows {primary} ({results['followed'][host]['how']})")
-    for host in plan["unreachable"]:
-        title = f"{host} could not be reached, so it was not asked whether it is read-only"
-        yield Finding("application", host, "warning", title, remedy=f"{PAGE}#application")
 
 
 def _recovery_time(

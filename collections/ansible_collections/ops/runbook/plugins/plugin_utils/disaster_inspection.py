@@ -3,18 +3,28 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.ops.runbook.plugins.module_utils import database_cluster
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_lock import PATH as LOCK
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut, Reply
+from ansible_collections.ops.runbook.plugins.plugin_utils.marked import answer_behind
 
 #: Prefix of the answer, among whatever else a log-in prints.
 MARK = "@ops.runbook.disaster "
+LOCK_MARK = "@ops.runbook.disaster-lock "
 TIMEOUT = 40.0
+#: Who holds the host: a run that died there may have left this one nothing to do but to free it.
+_LOCK = f"""
+try:
+    with open({LOCK!r}, encoding="utf-8") as file:
+        print({LOCK_MARK!r} + json.dumps(json.load(file)))
+except (OSError, ValueError):
+    pass
+"""
 _DATABASE = """
 try:
     state = Cluster({version!r}, {name!r}).state()
@@ -33,20 +43,19 @@ def database_program(version: str, name: str) -> bytes:
     source = Path(database_cluster.__file__).read_text(encoding="utf-8")
     source = re.sub(r"^from __future__ .*\n", "", source, flags=re.MULTILINE)
     call = _DATABASE.format(version=version, name=name, mark=MARK)
-    return f"from __future__ import annotations\n{source}\n{call}".encode()
+    return f"from __future__ import annotations\n{source}\n{call}{_LOCK}".encode()
 
 
 def application_program(path: str) -> bytes:
     """The program for a host of the application."""
-    return _APPLICATION.format(mark=MARK, path=path).encode()
+    return (_APPLICATION.format(mark=MARK, path=path) + _LOCK).encode()
 
 
 def answer(reply: Reply) -> dict[str, Any]:
-    """What a host said; the role `unreachable` where it did not."""
-    for line in reply.stdout.splitlines():
-        if line.startswith(MARK):
-            found: dict[str, Any] = json.loads(line[len(MARK) :])
-            return found
+    """What a host said, with its lock if there is one; the role `unreachable` where it did not."""
+    found, lock = (answer_behind(mark, reply.stdout) for mark in (MARK, LOCK_MARK))
+    if found is not None:
+        return {**found, **({} if lock is None else {"lock": lock})}
     said = reply.error or reply.stderr.strip()[-600:] or f"the inspection ended with {reply.rc}"
     return {"role": "unreachable", "error": said, "fenced": False}
 

@@ -75,3 +75,9 @@ def test_check_mode_shows_the_plan_alone() -> None:
     findings, tables = report(plan(fence={"db1": "host"}), results(), PROMISED, check=True)
     assert {finding.check for finding in findings} == {"database role"}
     assert tables[0]["rows"] == [["db1", "stopped", "fenced (host)"], ["db2", "standby", "primary"]]
+
+
+def test_a_fence_that_failed_claims_nothing() -> None:
+    findings, tables = report(plan(fence={"db1": "command"}), results(promoted={}, probe={}), PROMISED, check=False)
+    assert {finding.check for finding in findings} == {"database role"}
+    assert [row[-1] for row in tables[0]["rows"]] == ["was to be fenced (command)", "not promoted"]
