@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.lab.state import ROOT, Host, State, write_atomically
 
 BIN = Path(sys.executable).parent
@@ -29,7 +31,9 @@ def test_inventory_can_be_read_without_a_lab(tmp_path: Path) -> None:
     assert inventory["app"]["hosts"] == ["app1", "app2"]
 
 
-def test_inventory_has_the_store_where_the_lab_does(tmp_path: Path) -> None:
+def test_inventory_has_the_store_where_the_lab_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Ansible would take the bytecode in the inventory's folder for another inventory.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     spec = importlib.util.spec_from_file_location("connection", ROOT / "inventories/lab/connection.py")
     assert spec
     assert spec.loader

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -15,7 +16,9 @@ TOUCH = '- name: Touch\n  ansible.builtin.file: {path: "{{ playbook_dir }}/touch
 
 @pytest.fixture
 def guarded(project: Project) -> Project:
-    project.write("inventory/zz_limit.yml", "plugin: ops.runbook.limit\n")
+    """With the file that every inventory gets from the production template."""
+    example = Path(__file__).resolve().parents[2] / "inventories/example/zz_limit.yml"
+    project.write(f"inventory/{example.name}", example.read_text(encoding="utf-8"))
     return project
 
 
