@@ -22,6 +22,7 @@ class Runs:
     check: Outcome
     touched: Mapping[str, Mapping[str, str]]
     apply: Outcome
+    starts: int
     clients: Clients
     again: Outcome
 
@@ -34,9 +35,17 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     untouched = Untouched.hosts(*HOSTS)
     check = procedure.run("--check", "--diff")
     touched = untouched.changes
+    starts = database_starts()
     with clients() as seen:
         apply = procedure.run()
-    return Runs(before, wanted, check, touched, apply, seen, procedure.run())
+    starts = database_starts() - starts
+    return Runs(before, wanted, check, touched, apply, starts, seen, procedure.run())
+
+
+def database_starts() -> int:
+    """How often the primary has been started."""
+    journal = shell("db1", "journalctl --quiet --no-pager --identifier systemd")
+    return journal.count("Started postgresql@15-main.service")
 
 
 def test_success_installs_the_fixed_versions_everywhere(runs: Runs) -> None:
@@ -61,6 +70,10 @@ def test_primary_is_last_and_alone(runs: Runs) -> None:
     assert order[-1] == "db1"
     assert order.index("db2") < order.index("db1")
     assert order[0] == "app1"
+
+
+def test_primary_is_restarted_only_once(runs: Runs) -> None:
+    assert runs.starts == 1
 
 
 def test_services_run_on_what_was_installed(runs: Runs) -> None:

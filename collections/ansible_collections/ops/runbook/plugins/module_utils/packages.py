@@ -6,13 +6,14 @@ nothing of this collection. Apt decides what is installed; nothing of its resolv
 """
 
 # The inspection starts faster without pathlib.
-# ruff: noqa: PTH112, PTH114, PTH103, PTH110, PTH116, PTH119, PTH120, PTH207, PTH208, PTH211
+# ruff: noqa: PTH103, PTH110, PTH112, PTH114, PTH116, PTH118, PTH119, PTH120, PTH123, PTH202, PTH207, PTH208, PTH211
 
 from __future__ import annotations
 
 import fnmatch
 import glob
 import gzip
+import hashlib
 import os
 import re
 import shutil
@@ -24,11 +25,16 @@ from typing import Any, Optional
 
 #: Where the way back is kept on the host.
 STORE = "/var/lib/ops-runbook/updates"
+#: Packages' files: of the versions before an update, and of the new ones, which are the way back of the next.
+FILES = f"{STORE}/packages"
 CACHE = "/var/cache/apt/archives"
 LISTS = "/var/lib/apt/lists"
+SETTINGS = "/etc/apt"
+HELPER = "/usr/lib/apt/apt-helper"
 #: What must stay free beyond what the update needs.
 RESERVE = 64 << 20
 _INST = re.compile(r"^Inst (\S+) (?:\[(\S+)\] )?\((\S+) ([^)]*)\)", re.MULTILINE)
+_REMV = re.compile(r"^Remv (\S+)", re.MULTILINE)
 _URI = re.compile(r"^'[^']+' (\S+) (\d+)", re.MULTILINE)
 _CVE = re.compile(r"\bCVE-\d{4}-\d{4,}\b")
 _ENTRY = re.compile(r"^\S+ \(([^)]+)\) ", re.MULTILINE)
@@ -109,20 +115,23 @@ class Apt:
         """Run apt-get."""
         return call(["apt-get", *self.options, *words], timeout)
 
-    def simulate(self, *words: str) -> list[dict[str, str]]:
-        """What a command would install."""
+    def simulate(self, *words: str) -> tuple[list[dict[str, str]], list[str]]:
+        """What a command would install, and what it would remove."""
         done = self.get("-s", "-qq", "-o", "Debug::NoLocking=1", "-o", "APT::Get::Show-User-Simulation-Note=0", *words)
         if done.returncode != 0:
             raise PackageError(complaints(done))
-        return [
+        found = [
             {"name": name, "from": old, "to": new, "origin": re.sub(r" \[[^]]*\]$", "", origin)}
             for name, old, new, origin in _INST.findall(done.stdout)
         ]
+        return found, _REMV.findall(done.stdout)
 
 
 @contextmanager
-def fresh_apt(timeout: float) -> Iterator[Apt]:
+def fresh_apt(timeout: float) -> Iterator[tuple[Apt, bool]]:
     """Apt with fresh lists, made in a private folder that goes away: the host's own lists and caches stay as they are.
+
+    With it, whether the archives have lists that the host has not.
 
     Lists that have not changed are links to the host's own and are not fetched.
     """
@@ -141,9 +150,9 @@ def fresh_apt(timeout: float) -> Iterator[Apt]:
             for name in ("pkgcache.bin", "srcpkgcache.bin"):  # still valid, if the host has them
                 if os.path.exists(f"/var/cache/apt/{name}"):
                     shutil.copy2(f"/var/cache/apt/{name}", cache)
-            yield Apt(*options)
+            yield Apt(*options), False
         else:
-            yield Apt(f"Dir::State::lists={lists}", *options)
+            yield Apt(f"Dir::State::lists={lists}", *options), True
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -209,7 +218,8 @@ class Choice:
 
 def pending(apt: Apt, choice: Choice, known: Mapping[str, Installed]) -> dict[str, list[dict[str, Any]]]:
     """The updates to install, with all that they need, and those that stay pending, each with the reason."""
-    every = choice.marked(apt.simulate("--ignore-hold", "--allow-change-held-packages", "dist-upgrade"))
+    found, removed = apt.simulate("--ignore-hold", "--allow-change-held-packages", "dist-upgrade")
+    every = choice.marked(found)
     kept: list[dict[str, Any]] = []
     wanted: list[dict[str, Any]] = []
     for update in every:
@@ -218,7 +228,9 @@ def pending(apt: Apt, choice: Choice, known: Mapping[str, Installed]) -> dict[st
             kept.append({**update, "reason": reason})
         elif update["from"]:  # what is new comes with whatever needs it
             wanted.append(update)
-    planned = choice.marked(apt.simulate(*install_words(wanted)) if wanted else [])
+    planned = every
+    if kept or removed:  # where all of it is wanted, apt needs not be asked again
+        planned = choice.marked(apt.simulate(*install_words(wanted))[0] if wanted else [])
     unwanted = {update["name"]: update["reason"] for update in kept if update["reason"] in ("held", "excluded")}
     for update in planned:
         if update["name"] in unwanted:
@@ -241,26 +253,32 @@ def file_name(name: str, version: str, architecture: str) -> str:
 
 def saved_file(name: str, version: str, architecture: str) -> Optional[str]:
     """Where the host has a package's file already."""
-    for folder in (f"{STORE}/packages", CACHE):
+    for folder in (FILES, CACHE):
         path = f"{folder}/{file_name(name, version, architecture)}"
         if os.path.exists(path):
             return path
     return None
 
 
-def way_back(apt: Apt, updates: Iterable[Mapping[str, str]], known: Mapping[str, Installed]) -> dict[str, Any]:
-    """Which installed versions' files have to be fetched, their size, and which can be had nowhere."""
-    missing = [
-        f"{update['name']}={update['from']}"
-        for update in updates
-        if update["from"] and not saved_file(update["name"], update["from"], known[update["name"]].architecture)
-    ]
-    sizes = _sizes(apt, missing)
-    if len(sizes) == len(missing):
-        return {"fetch": missing, "size": sum(sizes), "lost": []}
-    # Apt gives up at the first that it does not know: ask for each.
-    lost = [words.replace("=", " ") for words in missing if not _sizes(apt, [words])]
-    return {"fetch": missing, "size": sum(sizes), "lost": lost}
+def files_needed(apt: Apt, updates: Sequence[Mapping[str, str]], known: Mapping[str, Installed]) -> dict[str, Any]:
+    """Which packages' files the host lacks, the installed versions and the new ones, and what they need.
+
+    C(fetch) are the files as apt names them, C(lost) the installed versions that can be had nowhere, C(space) pairs of
+    a folder and bytes: the files, and what is unpacked beside what is there.
+    """
+    missing: dict[str, list[str]] = {"from": [], "to": []}
+    for update in updates:
+        architecture = known[update["name"]].architecture if update["name"] in known else ""
+        for which, versions in missing.items():
+            if update[which] and not saved_file(update["name"], update[which], architecture):
+                versions.append(f"{update['name']}={update[which]}")
+    fetch = [*missing["from"], *missing["to"]]
+    sizes = _sizes(apt, fetch)
+    lost: list[str] = []
+    if len(sizes) < len(fetch):  # apt gives up at the first that it does not know: ask for each
+        lost = [words.replace("=", " ") for words in missing["from"] if not _sizes(apt, [words])]
+    unpacked = sum(known[update["name"]].size for update in updates if update["name"] in known)
+    return {"fetch": fetch, "lost": lost, "space": [(FILES, sum(sizes)), ("/usr", unpacked)]}
 
 
 def _sizes(apt: Apt, versions: Sequence[str]) -> list[int]:
@@ -291,16 +309,6 @@ def space_errors(needs: Iterable[tuple[str, int]]) -> list[str]:
                 f" and {RESERVE >> 20} MiB must stay free"
             )
     return errors
-
-
-def space_needed(
-    apt: Apt, updates: Sequence[Mapping[str, str]], known: Mapping[str, Installed], old: int
-) -> list[tuple[str, int]]:
-    """Folder and bytes: the new files twice (apt's and ours), the old ones, what is unpacked beside what is there."""
-    done = apt.get("-qq", "--print-uris", *install_words(updates)) if updates else None
-    new = sum(int(size) for _name, size in _URI.findall(done.stdout)) if done else 0
-    unpacked = sum(known[update["name"]].size for update in updates if update["name"] in known)
-    return [(CACHE, new), (f"{STORE}/packages", new + old), ("/usr", unpacked)]
 
 
 def cves_fixed(name: str, old: str, new: str) -> list[str]:
@@ -343,6 +351,51 @@ def unknown_names(apt: Apt, names: Iterable[str], known: Mapping[str, Installed]
     return [name for name in asked if name not in listed]
 
 
+def sources_digest() -> str:
+    """What apt is set to and which lists it has: hosts that are alike in both learn the same from a refresh."""
+    digest = hashlib.sha256()
+    settings = sorted(os.path.join(folder, name) for folder, _folders, names in os.walk(SETTINGS) for name in names)
+    for path in filter(os.path.isfile, settings + sorted(glob.glob(f"{LISTS}/*Release"))):
+        with open(path, "rb") as handle:
+            digest.update(f"{path}\0".encode() + hashlib.sha256(handle.read()).digest())
+    for path in sorted(glob.glob(f"{LISTS}/*_Packages*")):
+        digest.update(f"{path} {os.path.getsize(path)}\0".encode())
+    return digest.hexdigest()
+
+
+def newer_listed(known: Mapping[str, Installed]) -> bool:
+    """Whether the host's own lists name a newer version of anything that is installed.
+
+    Apt takes many times as long to say that nothing is pending.
+    """
+    lists = glob.glob(f"{LISTS}/*_Packages*")
+    versions: dict[str, set[str]] = {}
+    for name, package in known.items():
+        versions.setdefault(name.partition(":")[0], set()).add(package.version)
+    listed = set()
+    script = f"{HELPER} cat-file \"$@\" | grep -E '^(Package|Version): '"
+    done = call(["bash", "-o", "pipefail", "-c", script, "bash", *lists])
+    if not lists or done.returncode != 0:
+        return True  # what cannot be read may name anything: apt has to say
+    for line in done.stdout.splitlines():
+        field, _colon, text = line.partition(": ")
+        if field == "Package":
+            name = text
+        elif name in versions and text not in versions[name]:
+            listed.add((name, text))
+    return any(_newer(version, old) for name, version in listed for old in versions[name])
+
+
+def idle_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Whether there is nothing to do if the host's lists are fresh, without asking the archives or apt."""
+    known = installed()
+    strange = not all(package.good for package in known.values()) or os.path.exists(f"{SETTINGS}/preferences")
+    strange = strange or bool(glob.glob(f"{SETTINGS}/preferences.d/*"))
+    unknown = [name for name in Choice(request).names() if name not in known]
+    idle = not strange and not unknown and not newer_listed(known)
+    return {"idle": idle, "sources": sources_digest(), "updates": [], "kept": [], "unknown": [], "against": []}
+
+
 def packages_of(request: Mapping[str, Any], interrupted: bool) -> dict[str, Any]:
     """What is pending, and what stands against installing it: the answer of an inspection, which changes nothing."""
     known = installed()
@@ -350,7 +403,7 @@ def packages_of(request: Mapping[str, Any], interrupted: bool) -> dict[str, Any]
     broken = [name for name, package in known.items() if not package.good]
     if broken and not interrupted:
         raise PackageError(f"dpkg left {', '.join(broken[:5])} half installed: run `dpkg --configure -a` and look why")
-    with fresh_apt(request["timeout"]) as apt:
+    with fresh_apt(request["timeout"]) as (apt, news):
         unknown = unknown_names(apt, choice.names(), known)
         try:
             found = pending(apt, choice, known)
@@ -360,7 +413,7 @@ def packages_of(request: Mapping[str, Any], interrupted: bool) -> dict[str, Any]
             found = {"updates": [], "kept": []}  # the interrupted update is finished first; the next run sees the rest
         against = []
         if found["updates"]:
-            back = way_back(apt, found["updates"], known)
-            against = [f"there is no way back for {name}" for name in back["lost"]]
-            against += space_errors(space_needed(apt, found["updates"], known, back["size"]))
-    return {**found, "unknown": unknown, "against": against}
+            needed = files_needed(apt, found["updates"], known)
+            against = [f"there is no way back for {name}" for name in needed["lost"]]
+            against += space_errors(needed["space"])
+    return {**found, "unknown": unknown, "against": against, "news": news}

@@ -15,7 +15,7 @@ import glob
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
 #: How a unit can be restarted.
@@ -107,7 +107,8 @@ def show_units(units: Iterable[str], *properties: str) -> dict[str, dict[str, st
     names = list(units)
     if not names:
         return {}
-    command = ["systemctl", "show", "--property", ",".join(properties), "--", *names]
+    # Each has an Id: systemd leaves out what is not set, and an empty block would be lost among the others.
+    command = ["systemctl", "show", "--property", ",".join(("Id", *properties)), "--", *names]
     # pylint: disable-next=ansible-bad-function
     out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     blocks = out.strip("\n").split("\n\n")
@@ -115,6 +116,18 @@ def show_units(units: Iterable[str], *properties: str) -> dict[str, dict[str, st
         name: dict(line.partition("=")[::2] for line in block.splitlines())
         for name, block in zip(names, blocks)  # noqa: B905 - Python 3.9
     }
+
+
+def loaded_units(patterns: Sequence[str]) -> list[str]:
+    """The units that are named or match: packages ask for `postgresql@15-*.service`."""
+    names = {name for name in patterns if not re.search(r"[*?[]", name)}
+    globs = [pattern for pattern in patterns if pattern not in names]
+    if globs:
+        command = ["systemctl", "list-units", "--all", "--plain", "--no-legend", "--", *globs]
+        # pylint: disable-next=ansible-bad-function
+        out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        names.update(line.split()[0] for line in out.splitlines() if line.strip())
+    return sorted(names)
 
 
 def _below(process: Process, main: int, table: Mapping[int, Process]) -> bool:

@@ -24,7 +24,6 @@ from ansible_collections.ops.runbook.plugins.module_utils.packages import Apt, P
 
 TRANSACTION = f"{packages.STORE}/transaction.json"
 DEFERRED = f"{packages.STORE}/deferred"
-FILES = f"{packages.STORE}/packages"
 POLICY = "/usr/sbin/policy-rc.d"
 VARIABLE = "OPS_RUNBOOK_DEFERRED"
 #: While this collection installs packages their scripts restart nothing: the procedure does, once and in its way.
@@ -36,6 +35,11 @@ echo "$1 $2" >>"${VARIABLE}"
 exit 101
 """
 _KEEP = ("Dpkg::Options::=--force-confdef", "Dpkg::Options::=--force-confold", "DPkg::Lock::Timeout=120")
+
+
+def _apt() -> Apt:
+    """Apt that keeps the host's configuration, and downloaded files with those that are kept for the way back."""
+    return Apt(*_KEEP, f"Dir::Cache::archives={packages.FILES}")
 
 
 def read() -> Optional[dict[str, Any]]:
@@ -67,16 +71,15 @@ def save(updates: Sequence[Mapping[str, str]], run: str, timeout: float) -> bool
     if not updates:
         return False
     known = packages.installed()
-    apt = Apt(*_KEEP)
+    apt = _apt()
     packages.refresh(apt, timeout)
-    back = packages.way_back(apt, updates, known)
-    if back["lost"]:
-        raise PackageError(no_way_back(back["lost"]))
-    errors = packages.space_errors(packages.space_needed(apt, updates, known, back["size"]))
+    needed = packages.files_needed(apt, updates, known)
+    if needed["lost"]:
+        raise PackageError(no_way_back(needed["lost"]))
+    errors = packages.space_errors(needed["space"])
     if errors:
         raise PackageError("; ".join(errors))
-    os.makedirs(FILES, mode=0o700, exist_ok=True)
-    changed = _fetch(apt, updates, known, back["fetch"])
+    changed = _fetch(updates, known, needed["fetch"])
     opened = read() or {"run": run, "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "packages": []}
     names = {package["name"] for package in opened["packages"]}
     added = [
@@ -91,7 +94,7 @@ def no_way_back(lost: Iterable[str]) -> str:
     """What is said where old versions cannot be had."""
     return (
         f"there is no way back for {', '.join(lost)}: the installed version's file is neither on the host nor in its"
-        f" archives. Put the file into {FILES}, or leave the package out (security_updates_exclude)"
+        f" archives. Put the file into {packages.FILES}, or leave the package out (security_updates_exclude)"
     )
 
 
@@ -99,23 +102,20 @@ def _architecture(update: Mapping[str, str], known: Mapping[str, packages.Instal
     return known[update["name"]].architecture if update["name"] in known else ""
 
 
-def _fetch(
-    apt: Apt, updates: Sequence[Mapping[str, str]], known: Mapping[str, packages.Installed], missing: Sequence[str]
-) -> bool:
+def _fetch(updates: Sequence[Mapping[str, str]], known: Mapping[str, packages.Installed], missing: list[str]) -> bool:
+    """Have all files together: the archives' and those that apt has in its cache."""
+    os.makedirs(f"{packages.FILES}/partial", mode=0o700, exist_ok=True)
     if missing:
-        done = packages.call(["sh", "-c", 'cd "$0" && exec apt-get -qq download "$@"', FILES, *missing])
+        done = packages.call(["sh", "-c", 'cd "$0" && exec apt-get -qq download "$@"', packages.FILES, *missing])
         if done.returncode != 0:
-            raise PackageError(f"the installed versions cannot be fetched: {packages.complaints(done)}")
+            raise PackageError(f"packages cannot be fetched: {packages.complaints(done)}")
     for update in updates:
-        if update["from"]:
-            path = packages.saved_file(update["name"], update["from"], known[update["name"]].architecture)
-            if path is None:
-                raise PackageError(no_way_back([f"{update['name']} {update['from']}"]))
-            if not path.startswith(FILES):
-                shutil.copy2(path, FILES)
-    done = apt.get("--yes", "-qq", "--download-only", *packages.install_words(updates))
-    if done.returncode != 0:
-        raise PackageError(f"the new versions cannot be fetched: {packages.complaints(done)}")
+        for version in (update["from"], update["to"]):
+            path = packages.saved_file(update["name"], version, _architecture(update, known))
+            if path is None and version and version == update["from"]:
+                raise PackageError(no_way_back([f"{update['name']} {version}"]))
+            if path and not path.startswith(packages.FILES):
+                shutil.copy2(path, packages.FILES)
     return bool(missing)
 
 
@@ -149,10 +149,9 @@ def apply(updates: Sequence[Mapping[str, str]], timeout: float) -> list[dict[str
     with _RestartsDeferred():
         finish_interrupted(before, timeout)
         if updates:
-            done = Apt(*_KEEP).get("--yes", "-q", *packages.install_words(updates), timeout=timeout)
+            done = _apt().get("--yes", "-q", *packages.install_words(updates), timeout=timeout)
             if done.returncode != 0:
                 raise PackageError(packages.complaints(done))
-    keep_new_files(updates)
     return differences(before, packages.installed())
 
 
@@ -164,14 +163,6 @@ def finish_interrupted(known: Mapping[str, packages.Installed], timeout: float) 
     done = packages.call(command, timeout)
     if done.returncode != 0:
         raise PackageError(f"an interrupted installation cannot be finished: {packages.complaints(done)}")
-
-
-def keep_new_files(updates: Iterable[Mapping[str, str]]) -> None:
-    """Keep the new versions' files: they are the way back of the next update."""
-    for update in updates:
-        name, version = update["name"].partition(":")[0], update["to"].replace(":", "%3a")
-        for path in glob.glob(f"{packages.CACHE}/{name}_{version}_*.deb"):
-            shutil.copy2(path, FILES)
 
 
 def differences(
@@ -233,7 +224,7 @@ def close(keep_days: int) -> bool:
         packages.file_name(name, package.version, package.architecture)
         for name, package in packages.installed().items()
     }
-    for path in glob.glob(f"{FILES}/*.deb"):
+    for path in glob.glob(f"{packages.FILES}/*.deb"):
         if os.path.basename(path) not in current and os.path.getmtime(path) < time.time() - keep_days * 86400:
             os.remove(path)
             changed = True

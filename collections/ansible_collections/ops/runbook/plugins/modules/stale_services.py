@@ -115,15 +115,16 @@ class Restarter:
             )
             raise UnitError(f"systemctl {' '.join(words)}: {(err or out).strip()}\n{log.strip()}".strip())
 
-    def restart(self, unit: str, method: str) -> None:
-        """Restart one unit and wait until it is active."""
+    def restart(self, unit: str, method: str, invocation: str) -> None:
+        """Restart one unit, unless that has happened with another that it is part of; wait until it is active."""
         if method == "reexec":
             self.systemctl("daemon-reexec")
             return
-        if method == "upgrade":
-            self.upgrade(unit)
-        else:
-            self.systemctl(method, unit)
+        if self.shown(unit).get("InvocationID", "") == invocation:
+            if method == "upgrade":
+                self.upgrade(unit)
+            else:
+                self.systemctl(method, unit)
         wait_for(lambda: self.shown(unit)["ActiveState"] in ("active", "failed"), self.timeout)
         state = self.shown(unit)["ActiveState"]
         if state != "active":
@@ -131,7 +132,7 @@ class Restarter:
 
     def shown(self, unit: str) -> dict[str, str]:
         """What systemd knows about the unit."""
-        return stale.show_units([unit], "ActiveState", "MainPID", "PIDFile")[unit]
+        return stale.show_units([unit], "ActiveState", "InvocationID", "MainPID", "PIDFile")[unit]
 
     def upgrade(self, unit: str) -> None:
         """Let a new master process take over the sockets, then let the old one finish its requests."""
@@ -169,7 +170,7 @@ def _serving(pid_file: str, old: int) -> bool:
 def wanted(module: AnsibleModule) -> tuple[dict[str, list[str]], dict[str, str]]:
     """What is stale, and the method of each unit that has to be restarted."""
     found = stale.stale_units(module.params["packages"] if module.check_mode else None)
-    asked = [unit for unit in module.params["units"] if unit not in found]
+    asked = [unit for unit in stale.loaded_units(module.params["units"]) if unit not in found]
     for unit, shown in stale.show_units(asked, "ActiveState").items():
         if shown.get("ActiveState") != "inactive":  # also what has failed, and is to run again
             found[unit] = ["its package asks for it"]
@@ -199,9 +200,10 @@ def main() -> None:
     errors = []
     if not module.check_mode:
         restarter = Restarter(module)
+        before = stale.show_units(units, "InvocationID")
         for unit in units:
             try:
-                restarter.restart(unit, methods[unit])
+                restarter.restart(unit, methods[unit], before[unit].get("InvocationID", ""))
             except (UnitError, OSError) as error:
                 errors.append(f"{unit}: {error}")
     result = {"changed": bool(units), "restarted": units, "waiting": waiting, "stale": found}

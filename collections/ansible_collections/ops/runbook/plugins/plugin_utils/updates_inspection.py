@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.ops.runbook.plugins.module_utils import packages
-from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut
+from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut, Reply
+from ansible_collections.ops.runbook.plugins.plugin_utils.marked import answer_behind
 from ansible_collections.ops.runbook.plugins.plugin_utils.updates_plan import Host
 
 #: Prefix of the answer, among whatever else a log-in prints.
@@ -21,7 +22,7 @@ def main(request):
     answer = {{"databases": databases(), "stale": stale_units(), "reboot": os.path.exists("/run/reboot-required")}}
     try:
         answer["interrupted"] = os.path.exists(STORE + "/transaction.json")
-        answer.update(packages_of(request, answer["interrupted"]))
+        answer.update(packages_of(request, answer["interrupted"]) if request["refresh"] else idle_of(request))
     except PackageError as error:
         answer["error"] = str(error)
     print({MARK!r} + json.dumps(answer))
@@ -29,7 +30,7 @@ def main(request):
 
 
 def program(request: Mapping[str, Any]) -> bytes:
-    """The program for one host's request: scope, origins, only, exclude, timeout."""
+    """The program for one host's request: scope, origins, only, exclude, timeout, refresh."""
     folder = Path(packages.__file__).parent
     sources = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in _SOURCES]
     joined = [re.sub(r"^from __future__ .*\n", "", source, flags=re.MULTILINE) for source in sources]
@@ -39,36 +40,52 @@ def program(request: Mapping[str, Any]) -> bytes:
 
 def answer(text: str) -> dict[str, Any] | None:
     """The program's answer in what a host printed; None where there is none."""
-    for line in text.splitlines():
-        if line.startswith(MARK):
-            found: dict[str, Any] = json.loads(line[len(MARK) :])
-            return found
-    return None
+    found: dict[str, Any] | None = answer_behind(MARK, text)
+    return found
 
 
 def inspected(
     action: Any, variables: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]
 ) -> dict[str, dict[str, Any]]:
-    """What each host answers; the key `error` says why it does not."""
-    requests = {
-        name: {
-            **{key: values[f"security_updates_{key}"] for key in ("scope", "origins", "only", "exclude")},
-            "timeout": values["security_updates_refresh_timeout"],
+    """What each host answers; the key `error` says why it does not.
+
+    Where a host's own lists have nothing for it, another host that gets the same lists from the same archives can tell
+    whether they are the newest: of such hosts only one asks the archives.
+    """
+    look = _Look(action, variables, options)
+    quick = look.at(options, refresh=False)
+    idle = {name: found["sources"] for name, found in quick.items() if found.get("idle") and not found["interrupted"]}
+    asking = {sources: name for name, sources in idle.items()}
+    full = look.at([name for name in options if asking.get(idle.get(name, "")) in (None, name)], refresh=True)
+    behind = [name for name, sources in idle.items() if name not in full and full[asking[sources]].get("news", True)]
+    return {**quick, **full, **look.at(behind, refresh=True)}
+
+
+class _Look:
+    """The hosts of an action's play, each with its options."""
+
+    def __init__(self, action: Any, variables: Mapping[str, Any], options: Mapping[str, Mapping[str, Any]]) -> None:
+        self._fan_out = FanOut(action, variables)
+        self._requests = {
+            name: {
+                **{key: values[f"security_updates_{key}"] for key in ("scope", "origins", "only", "exclude")},
+                "timeout": values["security_updates_refresh_timeout"],
+            }
+            for name, values in options.items()
         }
-        for name, values in options.items()
-    }
-    timeout = max((request["timeout"] for request in requests.values()), default=0) + 60.0
-    programs = {name: program(request) for name, request in requests.items()}
-    replies = FanOut(action, variables).run_python(programs, timeout)
-    found = {}
-    for name, reply in replies.items():
-        said = (reply.stderr.strip() or reply.stdout.strip())[-600:]
-        found[name] = answer(reply.stdout) or {
-            "error": f"the host cannot be reached: {reply.error}"
-            if reply.error
-            else f"the inspection ended with {reply.rc}: {said}"
-        }
-    return found
+
+    def at(self, names: Iterable[str], *, refresh: bool) -> dict[str, dict[str, Any]]:
+        """The answers of some of them."""
+        requests = {name: {**self._requests[name], "refresh": refresh} for name in names}
+        timeout = max((request["timeout"] for request in requests.values()), default=0) + 60.0
+        replies = self._fan_out.run_python({name: program(request) for name, request in requests.items()}, timeout)
+        return {name: answer(reply.stdout) or {"error": _failure(reply)} for name, reply in replies.items()}
+
+
+def _failure(reply: Reply) -> str:
+    if reply.error:
+        return f"the host cannot be reached: {reply.error}"
+    return f"the inspection ended with {reply.rc}: {(reply.stderr.strip() or reply.stdout.strip())[-600:]}"
 
 
 def host_of(name: str, found: Mapping[str, Any], options: Mapping[str, Any]) -> Host:

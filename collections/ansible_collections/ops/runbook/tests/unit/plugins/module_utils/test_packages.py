@@ -81,12 +81,14 @@ def test_one_of_several_origins_suffices() -> None:
 class Simulated(Apt):
     """Apt that would install what it is given, whatever it is asked for."""
 
-    def __init__(self, every: Sequence[dict[str, str]], planned: Sequence[dict[str, str]]) -> None:
+    def __init__(
+        self, every: Sequence[dict[str, str]], planned: Sequence[dict[str, str]] = (), removed: Sequence[str] = ()
+    ) -> None:
         super().__init__()
-        self.every, self.planned = list(every), list(planned)
+        self.every, self.planned, self.removed = list(every), list(planned), list(removed)
 
-    def simulate(self, *words: str) -> list[dict[str, str]]:
-        return self.every if "dist-upgrade" in words else self.planned
+    def simulate(self, *words: str) -> tuple[list[dict[str, str]], list[str]]:
+        return (self.every, self.removed) if "dist-upgrade" in words else (self.planned, [])
 
 
 def test_pending_keeps_what_is_not_wanted_with_its_reason() -> None:
@@ -94,6 +96,13 @@ def test_pending_keeps_what_is_not_wanted_with_its_reason() -> None:
     found = packages.pending(Simulated([UPDATE, other], [UPDATE]), choice(), {})
     assert [update["name"] for update in found["updates"]] == ["openssl"]
     assert [(update["name"], update["reason"]) for update in found["kept"]] == [("vim", "no security update")]
+
+
+def test_apt_is_asked_again_only_where_not_all_is_installed() -> None:
+    assert packages.pending(Simulated([UPDATE]), choice(), {})["updates"] == [{**UPDATE, "security": True}]
+    removing = packages.pending(Simulated([UPDATE], removed=["old"]), choice(), {})
+    assert removing["updates"] == []
+    assert packages.pending(Simulated([], removed=["old"]), choice(), {})["updates"] == []
 
 
 def test_what_needs_an_excluded_package_is_refused() -> None:
@@ -105,13 +114,15 @@ def test_what_needs_an_excluded_package_is_refused() -> None:
 def test_simulation_is_read_with_origins(monkeypatch: pytest.MonkeyPatch) -> None:
     out = (
         f"Inst libssl3 [3.0.20-1~deb12u2] (3.0.22-1~deb12u2 {SECURITY} [amd64]) []\n"
-        f"Inst new (1:2.0 Debian:12.12/oldstable, {SECURITY} [all])\nConf libssl3 (3.0.22 x [amd64])\n"
+        f"Inst new (1:2.0 Debian:12.12/oldstable, {SECURITY} [all])\nRemv old [1.0]\nConf libssl3 (3.0.22 x [amd64])\n"
     )
     monkeypatch.setattr(packages, "call", lambda *_words, **_more: subprocess.CompletedProcess([], 0, out, ""))
-    assert Apt().simulate("upgrade") == [
+    found, removed = Apt().simulate("upgrade")
+    assert found == [
         {"name": "libssl3", "from": "3.0.20-1~deb12u2", "to": "3.0.22-1~deb12u2", "origin": SECURITY},
         {"name": "new", "from": "", "to": "1:2.0", "origin": f"Debian:12.12/oldstable, {SECURITY}"},
     ]
+    assert removed == ["old"]
 
 
 def test_a_list_that_was_not_fetched_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,6 +138,38 @@ def test_file_names_are_those_of_apt() -> None:
     assert packages.file_name("libc6:i386", "2.36", "i386") == "libc6_2.36_i386.deb"
 
 
+class Archive(Apt):
+    """Apt with archives that have these versions, each in a file of 1,000 bytes."""
+
+    def __init__(self, *versions: str) -> None:
+        super().__init__()
+        self.versions = versions
+
+    def get(self, *words: str, timeout: float = 600.0) -> subprocess.CompletedProcess[str]:
+        asked = words[words.index("download") + 1 :]
+        known = [word for word in asked if word in self.versions]
+        lines = "".join(f"'http://archive.example/{word}' {word}.deb 1000 SHA256:0\n" for word in known)
+        return subprocess.CompletedProcess([], 0, lines if known == list(asked) else "", "")
+
+
+def test_files_that_are_neither_on_the_host_nor_in_its_archives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "FILES", str(tmp_path / "packages"))
+    monkeypatch.setattr(packages, "CACHE", str(tmp_path))
+    old, new = f"openssl={UPDATE['from']}", f"openssl={UPDATE['to']}"
+    updates = [UPDATE, {**UPDATE, "name": "added", "from": "", "to": "1.0"}]
+    known = {"openssl": package()}
+    needed = packages.files_needed(Archive(old, new, "added=1.0"), updates, known)
+    assert needed["fetch"] == [old, new, "added=1.0"]
+    assert needed["space"] == [(str(tmp_path / "packages"), 3000), ("/usr", 1 << 20)]
+    assert packages.files_needed(Archive(new, "added=1.0"), updates, known)["lost"] == [old.replace("=", " ")]
+    (tmp_path / packages.file_name("openssl", UPDATE["from"], "amd64")).touch()
+    needed = packages.files_needed(Archive(new, "added=1.0"), updates, known)
+    assert needed["fetch"] == [new, "added=1.0"]
+    assert needed["lost"] == []
+
+
 def test_needs_of_one_file_system_add_up(tmp_path: Path) -> None:
     info = os.statvfs(tmp_path)
     half = (info.f_bavail * info.f_frsize - packages.RESERVE) // 2
@@ -135,3 +178,51 @@ def test_needs_of_one_file_system_add_up(tmp_path: Path) -> None:
     errors = packages.space_errors([(folder, half * 2), (str(tmp_path), half)])
     assert len(errors) == 1
     assert str(tmp_path) in errors[0]
+
+
+@pytest.fixture
+def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A host's lists with one version of openssl, and its settings."""
+    (tmp_path / "apt").mkdir()
+    (tmp_path / "apt/sources.list").write_text("deb http://archive.example bookworm main\n")
+    (tmp_path / "archive_main_Packages").write_text("Package: openssl\nVersion: 3.0.20-1~deb12u2\n\nPackage: other\n")
+    (tmp_path / "archive_InRelease").write_text("Date: today\n")
+    cat = tmp_path / "cat-file"
+    cat.write_text('#!/bin/sh\nshift\ncat "$@"\n')
+    cat.chmod(0o755)
+    for name, path in {"LISTS": tmp_path, "SETTINGS": tmp_path / "apt", "HELPER": cat}.items():
+        monkeypatch.setattr(packages, name, str(path))
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("version", "newer"),
+    [("3.0.20-1~deb12u2", False), ("3.0.22-1~deb12u2", True), ("3.0.11-1~deb12u1", False), ("1:1.0", True)],
+)
+def test_lists_name_something_newer(lists: Path, version: str, newer: bool) -> None:
+    (lists / "archive_security_Packages").write_text(f"Package: openssl\nArchitecture: amd64\nVersion: {version}\n")
+    assert packages.newer_listed({"openssl": package()}) is newer
+    assert packages.newer_listed({"libssl3": package()}) is False
+
+
+def test_a_host_without_lists_has_to_ask(lists: Path) -> None:
+    (lists / "archive_main_Packages").unlink()
+    assert packages.newer_listed({"openssl": package()}) is True
+
+
+def test_a_host_whose_lists_cannot_be_read_has_to_ask(lists: Path) -> None:
+    (lists / "cat-file").write_text('#!/bin/sh\nshift\ncat "$@"\nexit 100\n')
+    assert packages.newer_listed({"openssl": package()}) is True
+
+
+def test_digest_tells_settings_lists_and_what_is_cut_short_apart(lists: Path) -> None:
+    digests = [packages.sources_digest()]
+    for name, text in {
+        "apt/sources.list": "deb http://other.example bookworm main\n",
+        "archive_InRelease": "Date: tomorrow\n",
+        "archive_main_Packages": "Package: openssl\n",
+        "apt/preferences": "Package: *\n",
+    }.items():
+        (lists / name).write_text(text)
+        digests.append(packages.sources_digest())
+    assert len(set(digests)) == len(digests)

@@ -19,7 +19,8 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A host's store in a folder of the test."""
     monkeypatch.setattr(packages, "STORE", str(tmp_path))
     monkeypatch.setattr(packages, "CACHE", str(tmp_path / "cache"))
-    for name, value in {"TRANSACTION": "transaction.json", "DEFERRED": "deferred", "FILES": "packages"}.items():
+    monkeypatch.setattr(packages, "FILES", str(tmp_path / "packages"))
+    for name, value in {"TRANSACTION": "transaction.json", "DEFERRED": "deferred"}.items():
         monkeypatch.setattr(updates, name, str(tmp_path / value))
     monkeypatch.setattr(updates, "POLICY", str(tmp_path / "policy-rc.d"))
     (tmp_path / "packages").mkdir()
