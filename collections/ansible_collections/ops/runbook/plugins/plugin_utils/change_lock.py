@@ -17,6 +17,7 @@ from typing import Any
 
 from ansible_collections.ops.runbook.plugins.module_utils import host_lock
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_run import Holder, leftovers
+from ansible_collections.ops.runbook.plugins.plugin_utils.marked import answer_behind
 
 PATH = "/var/lib/ops-runbook/change.lock"
 BREAK_PLAYBOOK = "playbooks/operational_procedures_break_lock.yml"
@@ -41,11 +42,8 @@ def program(job: Job) -> bytes:
 
 def parse(stdout: str) -> Mapping[str, Any] | None:
     """The answer in what a host printed; None where there is none."""
-    for line in reversed(stdout.splitlines()):
-        if line.startswith(host_lock.MARK):
-            answer: Mapping[str, Any] = json.loads(line.removeprefix(host_lock.MARK))
-            return answer
-    return None
+    answer: Mapping[str, Any] | None = answer_behind(host_lock.MARK, stdout)
+    return answer
 
 
 @dataclass

@@ -10,6 +10,7 @@ from typing import Any
 
 from ansible_collections.ops.runbook.plugins.module_utils import configuration_basics
 from ansible_collections.ops.runbook.plugins.plugin_utils.joined import part
+from ansible_collections.ops.runbook.plugins.plugin_utils.marked import answer_behind
 
 #: In the order in which they need each other.
 _PARTS = ("basics", "files", "kernel", "units", "validate", "store", "host")
@@ -28,8 +29,5 @@ def program(job: Mapping[str, Any]) -> bytes:
 
 def answer(stdout: str) -> dict[str, Any] | None:
     """What the program said; None where it did not come to that."""
-    for line in reversed(stdout.splitlines()):
-        if line.startswith(configuration_basics.MARK):
-            found: dict[str, Any] = json.loads(line[len(configuration_basics.MARK) :])
-            return found
-    return None
+    found: dict[str, Any] | None = answer_behind(configuration_basics.MARK, stdout)
+    return found

@@ -18,6 +18,7 @@ from ansible_collections.ops.runbook.plugins.module_utils import (
     stale,
 )
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import Reply
+from ansible_collections.ops.runbook.plugins.plugin_utils.marked import answer_behind
 
 #: In the order of their imports.
 _FILES: tuple[ModuleType, ...] = (
@@ -56,9 +57,8 @@ def answer(reply: Reply) -> dict[str, Any]:
     """What the host answered; its key ``error`` says why it could not."""
     if reply.error:
         return {"error": reply.error}
-    for line in reply.stdout.splitlines():
-        if line.startswith(maintenance.MARK):
-            found: dict[str, Any] = json.loads(line[len(maintenance.MARK) :])
-            return found
+    found: dict[str, Any] | None = answer_behind(maintenance.MARK, reply.stdout)
+    if found is not None:
+        return found
     said = (reply.stderr.strip() or reply.stdout.strip() or "nothing").splitlines()[-1]
     return {"error": f"the inspection ended with {reply.rc} and said: {said}"}

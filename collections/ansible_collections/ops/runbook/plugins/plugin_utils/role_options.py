@@ -26,9 +26,10 @@ class HostOptions:
     errors: list[str] = field(default_factory=list)
 
 
-def specification(action: Any, entry_point: str) -> Mapping[str, Any]:
-    """The options of an entry point of the role that the action's task belongs to."""
-    return _specification(Path(action._task._role._role_path), entry_point)
+def specification(action: Any, entry_point: str, role: str = "") -> Mapping[str, Any]:
+    """The options of an entry point of the role that the action's task belongs to, or of one beside it."""
+    own = Path(action._task._role._role_path)
+    return _specification(own.parent / role if role else own, entry_point)
 
 
 def _specification(role: Path, entry_point: str) -> Mapping[str, Any]:
