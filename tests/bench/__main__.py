@@ -1,6 +1,6 @@
 """Compares the procedures with the bare tools and with peers; every ratio comes from one run on one machine.
 
-Usage: python -m tests.bench [--runs N] [--keep] [ledger|sweep|idle|busy|failover|seal|backup|restore ...]
+Usage: python -m tests.bench [--runs N] [--keep] [--small] [ledger|sweep|idle|busy|failover|seal|backup|restore ...]
 """
 
 from __future__ import annotations
@@ -25,6 +25,8 @@ from tests.bench.measure import median_seconds, peak_bytes, seconds
 ROOT = contestants.ROOT
 LAB = ROOT / ".lab/bench"
 SIZES = (10, 20, 40)
+#: What `--small` divides sizes by.
+SMALL = 50
 PARTS = ("ledger", "sweep", "idle", "busy", "failover", "seal", "backup", "restore")
 
 
@@ -119,6 +121,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
     parser.add_argument("--runs", type=int, default=3, help="runs of each contestant; the median counts (default 3)")
     parser.add_argument("--keep", action="store_true", help="leave the hosts of the sweep running")
+    parser.add_argument(
+        "--small", action="store_true", help="a fiftieth of database and files: to try the bench itself"
+    )
     parser.add_argument("parts", nargs="*", default=list(PARTS), help=f"of {', '.join(PARTS)} (default all)")
     options = parser.parse_args()
     if unknown := set(options.parts) - set(PARTS):
@@ -136,12 +141,15 @@ def main() -> None:
             maintenance.bench_busy(Path(scratch, "busy"))
         if "failover" in options.parts:
             failover.bench_failover(options.runs, Path(scratch, "failover"))
+        part = SMALL if options.small else 1
         if "seal" in options.parts:
-            seal.bench_seal(options.runs, Path(scratch, "seal"))
+            sizes = seal.SMALL_FILES // part, seal.LARGE_BYTES // part
+            seal.bench_seal(options.runs, Path(scratch, "seal"), *sizes)
         if "backup" in options.parts:
-            backup.bench_backup(Path(scratch, "backup"))
+            amounts = backup.MEGABYTES // part, backup.SMALL // part, backup.LARGE // part
+            backup.bench_backup(Path(scratch, "backup"), *amounts)
         if "restore" in options.parts:
-            restore.bench_restore(Path(scratch, "restore"))
+            restore.bench_restore(Path(scratch, "restore"), restore.MEGABYTES // part)
 
 
 @contextmanager

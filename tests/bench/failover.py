@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 from pathlib import Path
 
 from tests.bench.contestants import ROOT
 from tests.bench.maintenance import playbook, row
-from tests.bench.measure import seconds
+from tests.bench.measure import in_lab, seconds
 from tests.lab import hosts as lab_hosts
-from tests.lab.commands import remove, up
+from tests.lab.commands import up
 from tests.lab.images import SERVING_HOSTS, release
 from tests.lab.state import Lab
 
@@ -27,17 +26,11 @@ KILL = "systemctl kill --signal=KILL postgresql@*-main"
 def bench_failover(runs: int, scratch: Path) -> None:
     """Kill the primary, fail over, fail back; as often as asked."""
     scratch.mkdir()
-    before = os.environ.get("LAB")
-    os.environ["LAB"] = LAB.name
     print(f"\nFailover of the database, {runs} times (aim: a write through the proxy {AIM:g} s after the promotion)")
     row("", "seconds", "aim", "ratio")
-    try:
+    with in_lab(LAB):
         up(LAB, release(), "golden", list(SERVING_HOSTS), fresh=True)
         measured = [_once(scratch / str(number), ("db1", "db2")[number % 2]) for number in range(runs)]
-    finally:
-        remove(LAB)
-        if before is not None:
-            os.environ["LAB"] = before
     writes = statistics.median(found["promoted_to_write_seconds"] for found in measured)
     row("promotion to first accepted write", f"{writes:.1f}", f"{AIM:g}", f"{writes / AIM:.2f}")
     outages = statistics.median(found["outage_seconds"] for found in measured)

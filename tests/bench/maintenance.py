@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
 import time
@@ -16,7 +15,7 @@ from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger
 from ansible_collections.ops.runbook.plugins.module_utils.run_record import records
 
 from tests.bench.contestants import CHECKS, ROOT, SOCKETS
-from tests.bench.measure import Command, median_seconds, seconds
+from tests.bench.measure import Command, in_lab, median_seconds, seconds
 from tests.interruptions import matrix
 from tests.lab import deployment
 from tests.lab import hosts as lab_hosts
@@ -192,9 +191,7 @@ def bench_busy(scratch: Path) -> None:
     scratch.mkdir()
     print("\nWork on the platform's hosts against the bare commands, host after host (aim: at most 1.5 times)")
     row("", "procedure", "commands", "ratio")
-    before = os.environ.get("LAB")
-    os.environ["LAB"] = BUSY.name
-    try:
+    with in_lab(BUSY):
         for name, bare in BARE.items():
             case = work(name)
             case.prepare()
@@ -203,10 +200,6 @@ def bench_busy(scratch: Path) -> None:
             case.prepare()
             theirs = sum(bare_seconds(host, script, scratch) for host, script in bare.items())
             row(f"{case.name}.yml", f"{ours:.1f}", f"{theirs:.1f}", f"{ours / theirs:.2f}")
-    finally:
-        remove(BUSY)
-        if before is not None:
-            os.environ["LAB"] = before
 
 
 def work(name: str) -> matrix.Case:

@@ -1,4 +1,4 @@
-"""Wall time and memory of a command and of everything that it starts."""
+"""Wall time and memory of a command and of everything that it starts, and the lab in which it is measured."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ import statistics
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.lab.commands import remove
+from tests.lab.state import Lab
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,28 @@ class Command:
     argv: Sequence[str]
     env: Mapping[str, str]
     cwd: Path
+
+
+@contextmanager
+def in_lab(lab: Lab) -> Iterator[None]:
+    """Name the lab to everything that is started, and remove it at the end."""
+    before = os.environ.get("LAB")
+    os.environ["LAB"] = lab.name
+    try:
+        yield
+    finally:
+        remove(lab)
+        if before is None:
+            del os.environ["LAB"]
+        else:
+            os.environ["LAB"] = before
+
+
+def taken(work: Callable[[], object]) -> float:
+    """Wall time of some work of this process, in seconds."""
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
 
 
 def seconds(command: Command) -> float:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -18,11 +20,18 @@ from ansible_collections.ops.runbook.plugins.module_utils.merkle import (
     verify_inclusion,
 )
 
-from tests.bench.measure import Command, median_seconds
+from tests.bench.backup import FILES, against
+from tests.bench.maintenance import playbook
+from tests.bench.measure import Command, in_lab, median_seconds, seconds, taken
 from tests.lab import evidence
+from tests.lab.commands import up
+from tests.lab.hosts import ssh_command
+from tests.lab.images import release
 from tests.lab.state import ROOT, Lab
+from tests.scenario import shell
 
 KEYS = Lab("bench-seal")
+STORE = Lab("bench-store")
 SMALL_FILES, SMALL_BYTES = 10_000, 4_096
 LARGE_FILES = 8
 LARGE_BYTES = 2 * 10**9
@@ -92,21 +101,58 @@ def bench_hashes(runs: int, scratch: Path, small: int = SMALL_FILES, large: int 
     print(f"\nSealing {small} small files and {large / 10**9:g} GB of large ones (aim: faster than sha256sum)")
     row("", "seconds", "ours is")
     row("seal: manifest, tree, keys", f"{ours:.2f}")
-    for contestant, taken in zip(contestants[1:], theirs, strict=True):
-        ratio = f"{ours / taken:.2f}x slower" if ours > taken else f"{taken / ours:.2f}x faster"
-        row(contestant.name, f"{taken:.2f}", ratio)
+    for contestant, their in zip(contestants[1:], theirs, strict=True):
+        ratio = f"{ours / their:.2f}x slower" if ours > their else f"{their / ours:.2f}x faster"
+        row(contestant.name, f"{their:.2f}", ratio)
     if not shutil.which("b3sum"):
         row("b3sum", "-", "not installed")
 
 
+#: What an operator would do for the same files: take them in, note their hashes, and fetch a copy.
+COLLECT = """
+cp -r /srv/bench /var/lib/bench
+cd /var/lib/bench
+find . -type f -print0 | xargs -0 sha256sum > /var/lib/bench.sha256
+"""
+
+
+def fetch(folder: Path) -> None:
+    """Bring what was taken in from the store to the controller, and compare it there."""
+    folder.mkdir()
+    state = STORE.read()
+    assert state
+    words = ("sudo", "tar", "--create", "--directory=/var/lib", "bench", "bench.sha256")
+    command = ssh_command(STORE, state.hosts["store1"].port, *words, account="storekeeper")
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as sent:
+        subprocess.run(["tar", "--extract", f"--directory={folder}"], stdin=sent.stdout, check=True)
+    subprocess.run(["sha256sum", "--check", "--quiet", "../bench.sha256"], cwd=folder / "bench", check=True)
+
+
+def bench_procedure(scratch: Path, small: int, large: int) -> None:
+    """The whole way of evidence: into the store, sealed, and as a replica on the controller."""
+    sources = json.dumps({"evidence_store_sources": {"bench": {"directory": "/srv/bench"}}})
+    inventory = (ROOT / "inventories/lab",)
+    command = playbook("backup_recovery/evidence_protection", inventory, scratch / "state", "-e", sources)
+    with in_lab(STORE):
+        up(STORE, release(), "golden", ["store1"], fresh=True)
+        seconds(command)
+        shell("store1", FILES.format(small=small, large=large // 10**6))
+        ours = seconds(command)
+        theirs = taken(lambda: shell("store1", COLLECT)) + taken(lambda: fetch(scratch / "fetched"))
+    print("\nThe same files into the store, sealed, and a copy on the controller (aim: at most 10 % and 10 s beyond)")
+    row("", "seconds", "ratio", "beyond")
+    row("evidence_protection.yml", f"{ours:.1f}")
+    against("cp, sha256sum, tar over ssh", theirs, ours)
+
+
 def microseconds(work: Callable[[], object], times: int = 200) -> float:
     """Median time of something short."""
-    taken = []
+    found = []
     for _time in range(times):
         start = time.perf_counter()
         work()
-        taken.append(time.perf_counter() - start)
-    return statistics.median(taken) * 1e6
+        found.append(time.perf_counter() - start)
+    return statistics.median(found) * 1e6
 
 
 def bench_proofs(scratch: Path) -> None:
@@ -146,3 +192,4 @@ def bench_seal(runs: int, scratch: Path, small: int = SMALL_FILES, large: int = 
     scratch.mkdir(parents=True, exist_ok=True)
     bench_proofs(scratch / "trees")
     bench_hashes(runs, scratch, small, large)
+    bench_procedure(scratch, small, large)
