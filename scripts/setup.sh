@@ -28,6 +28,7 @@ openssl openssl
 git git
 curl curl
 faketime faketime
+b3sum b3sum
 chromium chromium
 LIST
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)

@@ -77,6 +77,16 @@ def pages_are_built_or_planned(project: Project) -> Iterator[str]:
     yield from (f"{name} is no page of the runbook" for name in sorted(known - PAGES))
 
 
+def built_is_not_called_planned(project: Project) -> Iterator[str]:
+    """No page's text speaks of a procedure as planned that has a page."""
+    titles = {re.sub(r"\W+", " ", page.title): page for page in project.catalogue.procedures}
+    for path in project.pages:
+        text = re.sub(r"\W+", " ", without_code(project.text(path)))
+        for title, page in titles.items():
+            if f"planned procedure {title}" in text:
+                yield f"{path}: calls {page.title} planned, which is built"
+
+
 def playbook_has_the_name_of_its_page(project: Project) -> Iterator[str]:
     """A page's playbook stands at the page's path, with underscores, and exists."""
     for page in project.catalogue.procedures:
@@ -227,6 +237,7 @@ def owners_are_contacts(project: Project) -> Iterator[str]:
 RULES: tuple[Rule, ...] = (
     front_matter_is_valid,
     pages_are_built_or_planned,
+    built_is_not_called_planned,
     playbook_has_the_name_of_its_page,
     playbook_has_a_page,
     scenario_belongs_to_a_page,

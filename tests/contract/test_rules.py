@@ -93,6 +93,11 @@ BROKEN = [
         "troubleshooting/rare-issues is no page of the runbook",
     ),
     Broken(
+        pages.built_is_not_called_planned,
+        replaced(PAGE, "# Health checks\n", "# Health checks\n\nSee the planned\nprocedure *Health checks*.\n"),
+        "calls Health checks planned, which is built",
+    ),
+    Broken(
         pages.playbook_has_the_name_of_its_page,
         replaced(PAGE, "playbooks/monitoring_procedures/health_checks.yml\nsc", "playbooks/other.yml\nsc"),
         "playbook is playbooks/other.yml, not playbooks/monitoring_procedures/health_checks.yml",

@@ -22,7 +22,7 @@ from tests.scenario import ROOT
 
 LANES = 2
 MODULES = sorted(ROOT.glob("molecule/*/tests/interruption*.py"))
-CASES = {matrix.title(path): matrix.from_scenario(matrix.procedure_of(path), matrix.load(path)) for path in MODULES}
+CASES = {matrix.title(path): matrix.of(path) for path in MODULES}
 CHOSEN = tuple(int(number) for number in os.environ.get("POINTS", "").split())
 
 pytestmark = pytest.mark.parametrize("lane", range(LANES))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 import traceback
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from unittest import mock
 
 from ansible_collections.ops.runbook.plugins.plugin_utils import change_lock
 
@@ -70,8 +73,14 @@ def title(module: Path) -> str:
     return module.parts[-3] + module.stem.removeprefix("interruption")
 
 
+def of(path: Path) -> Case:
+    """The case of a scenario's module."""
+    module = load(path)
+    return from_scenario(getattr(module, "PROCEDURE", "") or procedure_of(path), module)
+
+
 def procedure_of(module: Path) -> str:
-    """The procedure that a scenario's module is about: the playbook with the scenario's name."""
+    """The procedure that a module is about, unless it says `PROCEDURE`: the playbook with its scenario's name."""
     (playbook,) = (ROOT / "playbooks").rglob(f"{module.parts[-3]}.yml")
     return str(playbook.relative_to(ROOT / "playbooks").with_suffix(""))
 
@@ -97,27 +106,34 @@ def load(path: Path) -> ModuleType:
 
 def after_lock(case: Case, state: Path) -> None:
     """Kill the run when all hosts are locked and nothing is changed."""
-    case.prepare()
-    procedure = case.procedure(state)
-    killed = procedure.killed_at(LOCKED, *case.options)
-    assert killed.killed, f"there is no task {LOCKED!r}\n{killed.output[-4000:]}"
-    assert killed.changes == (), f"changed before the hosts were locked: {killed.changes}"
-    judge(case, procedure, killed)
+    with records_in(state):
+        case.prepare()
+        procedure = case.procedure(state)
+        killed = procedure.killed_at(LOCKED, *case.options)
+        assert killed.killed, f"there is no task {LOCKED!r}\n{killed.output[-4000:]}"
+        assert killed.changes == (), f"changed before the hosts were locked: {killed.changes}"
+        judge(case, procedure, killed)
 
 
 def after_change(case: Case, number: int, state: Path) -> bool:
     """Kill the run after that change; false where it makes fewer."""
-    case.prepare()
-    procedure = case.procedure(state)
-    killed = procedure.killed_after(number, *case.options)
-    if not killed.killed:
-        assert killed.record["outcome"] == case.outcome, killed.output[-4000:]
-        assert number > 1, f"the run had nothing to change: {killed.output[-4000:]}"
-        if not case.mend:
-            case.assert_converged()
-        return False
-    judge(case, procedure, killed)
-    return True
+    with records_in(state):
+        case.prepare()
+        procedure = case.procedure(state)
+        killed = procedure.killed_after(number, *case.options)
+        if not killed.killed:
+            assert killed.record["outcome"] == case.outcome, killed.output[-4000:]
+            assert number > 1, f"the run had nothing to change: {killed.output[-4000:]}"
+            if not case.mend:
+                case.assert_converged()
+            return False
+        judge(case, procedure, killed)
+        return True
+
+
+def records_in(state: Path) -> AbstractContextManager[object]:
+    """What a case runs besides keeps its records beside those of the procedure: both then know the same evidence."""
+    return mock.patch.dict(os.environ, RUNBOOK_STATE_DIR=str(state))
 
 
 def judge(case: Case, procedure: Procedure, killed: Outcome) -> None:

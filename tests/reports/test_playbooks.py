@@ -201,6 +201,33 @@ def test_limited_round_keeps_to_its_hosts(round_: Controller) -> None:
     assert round_.report("operational_procedures").hosts == ["app2"]
 
 
+def drilled(state: Path, days: int) -> None:
+    """A drill that passed so many days ago, as this controller has kept it."""
+    moment = datetime.now(UTC) - timedelta(days=days)
+    found = {"time": moment.isoformat(sep=" ", timespec="seconds"), "backup": f"{days}F", "passed": True}
+    (state / "drills").mkdir(parents=True, exist_ok=True)
+    (state / f"drills/{moment:%Y%m%dT%H%M%SZ}-{days}.json").write_text(json.dumps(found), encoding="utf-8")
+
+
+def test_round_says_when_a_backup_was_last_restored(round_: Controller) -> None:
+    backups = {"database_backup_store": "app2", "objectives_backups": {"database full": {"restore_test": "7d"}}}
+    options = "-e", json.dumps(backups), "-e", "findings_report_fail_on=critical"
+
+    def drill(*more: str) -> tuple[str, ...]:
+        result = round_.run(DAILY, *options, *more)
+        assert result.returncode == 0, result.stdout
+        found = round_.report("operational_procedures").findings
+        return next(((f.host, f.status, f.remedy) for f in found if f.check == "restore drill"), ())
+
+    remedy = "backup-recovery/recovery-procedures#drill-overdue"
+    assert drill() == ()
+    scratch = "-e", "restore_drill_host=scratch1"
+    assert drill(*scratch) == ("app2", "unknown", remedy)
+    drilled(round_.state, 9)
+    assert drill() == ("app2", "warning", remedy)
+    assert drill("--limit", "app1") == ()
+
+
 def test_broken_old_report_is_named_and_left_out(round_: Controller) -> None:
     yesterday = datetime.now(UTC) - timedelta(days=1)
     folder = round_.store.write(Report("monitoring_procedures/health_checks", "old", yesterday, ()), {})

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 
+from tests.lab.images import SERVING_HOSTS
 from tests.lab.state import Lab
-from tests.scenario import ROOT, Outcome, Procedure, shell
+from tests.scenario import ROOT, Outcome, Procedure, Untouched, shell
 
 STOPPED, FAILED, UNSYNCHRONISED = ("app1", "application"), ("app2", "failed units"), ("db2", "clock")
 INBOX = ("app2", "inbox space")
@@ -126,6 +127,12 @@ def test_one_host_alone(days: TwoDays, procedure: Procedure) -> None:
     outcome = procedure.run("--limit", "db1")
     assert {f["host"] for f in outcome.findings} == {"db1"}
     assert outcome.returncode == 0, outcome.output
+
+
+def test_a_round_touches_no_host(days: TwoDays, procedure: Procedure) -> None:
+    untouched = Untouched.hosts(*SERVING_HOSTS)
+    assert procedure.run().returncode == 0
+    assert untouched.changes == {}
 
 
 def test_runs_are_recorded_with_their_findings(days: TwoDays, procedure: Procedure) -> None:

@@ -32,6 +32,7 @@ notes:
 """
 
 import atexit
+import gc
 import os
 import signal
 import sys
@@ -72,6 +73,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
 
     def v2_playbook_on_start(self, playbook: Any) -> None:
         """Record the start; without a record there is no run."""
+        gc.freeze()  # what was loaded stays until the end: looking for garbage in it takes a tenth of a second
         self._watch_signals()
         try:
             run = self._write(lambda: self._begin(playbook))
@@ -164,6 +166,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         except LedgerError as error:
             self._stop(f"The end of run {run.record.run_id} is not recorded: {error}", _EXIT_NOT_RECORDED)
         self._unwatch_signals()
+        gc.freeze()
         if isinstance(run.saved, Saved):
             self._display.display(run.saved.message(sys.argv))
         for line in run.record.approval.get("deviations", ()):
