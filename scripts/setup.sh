@@ -63,7 +63,8 @@ install_python_environment() {
     }
     say "Installing the locked Python environment"
     "$uv" venv --quiet --clear --python "$(find_python)" .venv
-    "$uv" pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+    # Compiled once, here: where PYTHONDONTWRITEBYTECODE is set, every start of ansible-playbook would compile all of it.
+    "$uv" pip sync --quiet --compile-bytecode --python .venv/bin/python --require-hashes requirements.lock
     cp requirements.lock "$stamp"
 }
 
