@@ -155,10 +155,24 @@ def test_failover_behind_a_fence_that_lies_then_one_that_is_proven(failover: Pro
     assert refuses_writes("db2")
 
 
-def test_two_primaries_are_refused(failover: Procedure, failback: Procedure) -> None:
-    """Somebody promoted the standby by hand."""
+def test_failback_of_a_host_whose_log_is_gone(failback: Procedure) -> None:
+    """The log since the failover is kept for the host; without it, it is copied anew."""
+    assert query("db1", "SELECT slot_name FROM pg_replication_slots") == "db2"
+    query("db1", "SELECT pg_drop_replication_slot('db2')")
+    for _ in range(2):
+        query("db1", "SELECT pg_switch_wal(); CHECKPOINT")
+    rewind = failback.run("-e", "disaster_recovery_method=rewind")
+    assert rewind.record["outcome"] == "failed", rewind.output
+    assert "has to be copied anew, with method rebuild" in " ".join(rewind.output.split())
+    assert roles() == {"db1": "primary", "db2": "down"}
     back = failback.run()
     assert back.returncode == 0, back.output
+    assert "rebuilt" in finding(back, "redundancy")["title"]
+    assert roles() == {"db1": "primary", "db2": "standby"}
+
+
+def test_two_primaries_are_refused(failover: Procedure, failback: Procedure) -> None:
+    """Somebody promoted the standby by hand."""
     shell("db2", "pg_ctlcluster 15 main promote")
     assert roles() == {"db1": "primary", "db2": "primary"}
     for refused in (failover.run(), failback.run("-e", "disaster_recovery_standby=db2")):

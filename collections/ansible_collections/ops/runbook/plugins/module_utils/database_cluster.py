@@ -53,6 +53,10 @@ _LOST_SOURCE = re.compile(
     r"^(?P<time>\S+ \S+ \S+) .*(?:could not receive data from WAL stream|replication terminated by primary server"
     r"|could not send end-of-streaming|terminating walreceiver)"
 )
+_NOT_YET = re.compile(
+    "FATAL:  the database system is (?:starting up|not yet accepting connections)"
+    "|DETAIL:  (?:Consistent recovery state has not been yet reached|Hot standby mode is disabled)"
+)
 _STREAMS = re.compile("restarted WAL streaming|started streaming WAL")
 
 
@@ -263,10 +267,27 @@ class Cluster:
         if done.returncode != 0 or not self.runs:
             raise ClusterError("{0} does not start: {1}\n{2}".format(self.unit, done.stderr.strip(), self.last_words()))
 
+    @property
+    def _log(self) -> Path:
+        return Path("/var/log/postgresql/postgresql-{0}-{1}.log".format(self.version, self.name))
+
+    @property
+    def log_size(self) -> int:
+        """How much is in the server's log, in bytes."""
+        return self._log.stat().st_size if self._log.exists() else 0
+
+    def said_since(self, size: int) -> str:
+        """What the server has logged since its log had this size, in bytes."""
+        if not self._log.exists():
+            return ""
+        with self._log.open("rb") as log:
+            log.seek(size if size <= self.log_size else 0)
+            return log.read().decode("utf-8", "replace")
+
     def last_words(self) -> str:
-        """The end of the server's log."""
-        path = "/var/log/postgresql/postgresql-{0}-{1}.log".format(self.version, self.name)
-        return call(["tail", "-n", "15", path]).stdout.strip()
+        """The end of the server's log, without the connections that it did not accept while somebody waited for it."""
+        lines = call(["tail", "-n", "2000", str(self._log)]).stdout.splitlines()
+        return "\n".join([line for line in lines if not _NOT_YET.search(line)][-15:])
 
     def clean_residue(self, *, dry: bool = False) -> bool:
         """Take out of postgresql.auto.conf what would name the wrong source; whether there was any."""

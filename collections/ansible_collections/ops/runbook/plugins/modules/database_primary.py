@@ -98,11 +98,26 @@ SELECT coalesce(pg_read_file(
   'pg_wal/' || substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) || '.history', 0, 100000, true), '')
 """
 
+_SLOTS = "SELECT slot_name FROM pg_replication_slots"
+_CREATE = "SELECT pg_create_physical_replication_slot('{}', true)"
 _TIMELINE = "SELECT substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8)"
 
 
-def promote(cluster: Cluster, after: str, timeout: float) -> float:
+def promote(cluster: Cluster, slots: list[str], after: str, timeout: float) -> float:
     """Promote a standby that has everything; the time from which it accepts writes."""
+    # Before the promotion, whose checkpoint removes the log that a lost primary needs to be rewound.
+    made = [slot for slot in slots if slot not in cluster.query(_SLOTS).splitlines()]
+    for slot in made:
+        cluster.query(_CREATE.format(slot))
+    try:
+        return _promote(cluster, after, timeout)
+    except ClusterError:
+        for slot in made:
+            cluster.query(f"SELECT pg_drop_replication_slot('{slot}')")
+        raise
+
+
+def _promote(cluster: Cluster, after: str, timeout: float) -> float:
     replayed = "SELECT coalesce(pg_last_wal_replay_lsn()::text, '0/0')"
     if after and not eventually(lambda: lsn(cluster.query(replayed)) > lsn(after), timeout):
         raise ClusterError(
@@ -117,8 +132,8 @@ def promote(cluster: Cluster, after: str, timeout: float) -> float:
 
 def lacks(cluster: Cluster, slots: list[str]) -> list[str]:
     """The statements that make the primary ready to be followed."""
-    known = cluster.query("SELECT slot_name FROM pg_replication_slots").splitlines()
-    statements = [f"SELECT pg_create_physical_replication_slot('{slot}', true)" for slot in slots if slot not in known]
+    known = cluster.query(_SLOTS).splitlines()
+    statements = [_CREATE.format(slot) for slot in slots if slot not in known]
     account = cluster.setting("primary_conninfo").partition("user=")[2].split(" ")[0] or "replicator"
     for function in FUNCTIONS:
         granted = f"SELECT has_function_privilege('{account}', '{function}', 'EXECUTE')"
@@ -135,7 +150,9 @@ def work(cluster: Cluster, module: AnsibleModule) -> dict[str, Any]:
         result["changed"] = True
         if module.check_mode:
             return result
-        result["promoted_at"] = promote(cluster, module.params["after"], module.params["timeout"])
+        result["promoted_at"] = promote(
+            cluster, module.params["slots"], module.params["after"], module.params["timeout"]
+        )
     elif role != "primary":
         raise ClusterError("the cluster is {}, not a primary".format("a standby" if role == "standby" else role))
     statements = lacks(cluster, module.params["slots"])

@@ -14,7 +14,8 @@ description:
   - Runs on the host that is to follow. Its server is fenced and stopped before anything else, and started only when
     C(standby.signal) is there.
   - Where the primary has all that this host has, the host just follows. Otherwise the rows that only this host has are
-    counted and saved, and C(pg_rewind) discards them; or the data is copied anew.
+    counted and saved, and C(pg_rewind) discards them; or the data is copied anew, as it is where the primary and the
+    archive do not have the log any more that the rewound data needs.
   - The source is the host's own C(primary_conninfo); the account's password is expected in C(.pgpass) of the owner.
 options:
   version:
@@ -72,8 +73,10 @@ divergence:
   sample: {commits: 3, first: "2026-11-23 21:00:00 UTC", last: "2026-11-23 21:00:01 UTC", tables: []}
 """
 
+import re
 import shutil
 import time
+from collections.abc import Callable
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -89,9 +92,14 @@ from ansible_collections.ops.runbook.plugins.module_utils.database_cluster impor
 
 STREAMS = "SELECT pg_is_in_recovery() AND EXISTS (SELECT FROM pg_stat_wal_receiver WHERE status = 'streaming')"
 
-
+#: The log segment that a primary does not have any more.
+_GONE = re.compile(r"requested WAL segment (\w+) has already been removed")
 #: From this version on, pg_rewind finds a configuration outside of the data.
 OUTSIDE = 15
+
+
+class LogGoneError(ClusterError):
+    """The log is gone without which the data cannot become consistent, or cannot catch up."""
 
 
 class Follower:
@@ -118,6 +126,19 @@ class Follower:
         if not source:
             raise ClusterError("primary_conninfo of this host is empty: it does not know whom to follow")
         how = self._bring_back(source)
+        try:
+            self._follow()
+        except LogGoneError:
+            self._hold("the log that it needs is gone")
+            if self._options["method"] != "auto":
+                raise
+            how = self._rebuild(source)
+            self._follow()
+        return {"changed": True, "how": how, **self._said}
+
+    def _follow(self) -> None:
+        """Start as a standby, and prove that it is one."""
+        cluster = self._cluster
         cluster.clean_residue()
         # Slots of its time as a primary would keep its log for nobody. A copy or a rewind brings none along either.
         for slot in (cluster.data / "pg_replslot").iterdir():
@@ -128,9 +149,9 @@ class Follower:
         if not cluster.follows:
             raise ClusterError(f"{signal} is missing: the host would start as a second primary")
         cluster.free()
+        said = cluster.log_size
         cluster.start()
-        self._prove()
-        return {"changed": True, "how": how, **self._said}
+        self._prove(said)
 
     def _bring_back(self, source: str) -> str:
         cluster, method = self._cluster, self._options["method"]
@@ -212,14 +233,34 @@ class Follower:
         copy.rename(cluster.data)
         return "rebuilt"
 
-    def _prove(self) -> None:
+    def _prove(self, said: int) -> None:
         cluster = self._cluster
-        if not eventually(lambda: cluster.state()["role"] == "standby", self._options["timeout"]):
-            cluster.fence("it does not start as a standby")
-            cluster.stop(30.0)
+        if not self._reaches(lambda: cluster.state()["role"] == "standby", said):
+            self._hold("it does not start as a standby")
             raise ClusterError(f"it did not start as a standby, and was stopped: {cluster.last_words()}")
-        if not eventually(lambda: cluster.query(STREAMS) == "t", self._options["timeout"]):
+        if not self._reaches(lambda: cluster.query(STREAMS) == "t", said):
             raise ClusterError(f"the standby does not stream from the primary: {cluster.last_words()}")
+
+    def _reaches(self, aim: Callable[[], bool], said: int) -> bool:
+        """Whether it gets there in time. What has been logged behind ``said`` may tell at once that it never will."""
+
+        def ended() -> bool:
+            if aim():
+                return True
+            gone = _GONE.findall(self._cluster.said_since(said))
+            # Once may be an archive that is behind.
+            if len(gone) > 1:
+                raise LogGoneError(
+                    f"neither the primary nor the archive has the log that this host needs, from {gone[-1]} on: it has "
+                    "to be copied anew, with method rebuild"
+                )
+            return False
+
+        return eventually(ended, self._options["timeout"])
+
+    def _hold(self, reason: str) -> None:
+        self._cluster.fence(reason)
+        self._cluster.stop(30.0)
 
     def _stray_slots(self) -> list[str]:
         """Slots that a standby has no use for."""

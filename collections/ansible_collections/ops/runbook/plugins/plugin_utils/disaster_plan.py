@@ -253,6 +253,7 @@ def _already(states: States, wishes: Wishes, primary: str) -> Plan:
         )
     plan = _settled("failover", states, primary)
     plan.fence = dict.fromkeys(loose, "host")
+    plan.slots = _slots(states, others)
     return plan
 
 
