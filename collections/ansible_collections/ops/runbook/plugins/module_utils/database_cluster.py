@@ -260,12 +260,20 @@ class Cluster:
             raise ClusterError("the server of {0}/{1} cannot be stopped".format(self.version, self.name))
         return ran
 
-    def start(self) -> None:
-        """Start the server by its unit."""
+    def start(self, *, wait: bool = True) -> None:
+        """Start the server by its unit, and wait until it accepts connections."""
         call(["systemctl", "reset-failed", self.unit])
+        if not wait:
+            checked(["systemctl", "start", "--no-block", self.unit])
+            return
         done = call(["systemctl", "start", self.unit], 120.0)
         if done.returncode != 0 or not self.runs:
             raise ClusterError("{0} does not start: {1}\n{2}".format(self.unit, done.stderr.strip(), self.last_words()))
+
+    @property
+    def failed(self) -> bool:
+        """Whether its unit could not be started, or has died."""
+        return call(["systemctl", "is-failed", "--quiet", self.unit]).returncode == 0
 
     @property
     def _log(self) -> Path:

@@ -94,6 +94,8 @@ STREAMS = "SELECT pg_is_in_recovery() AND EXISTS (SELECT FROM pg_stat_wal_receiv
 
 #: The log segment that a primary does not have any more.
 _GONE = re.compile(r"requested WAL segment (\w+) has already been removed")
+#: What pg_rewind says where the log from the last common checkpoint on is not whole.
+_UNREADABLE = re.compile("could not (?:read WAL|find previous WAL|find common ancestor|restore file)")
 #: From this version on, pg_rewind finds a configuration outside of the data.
 OUTSIDE = 15
 
@@ -125,8 +127,8 @@ class Follower:
         source = cluster.setting("primary_conninfo")
         if not source:
             raise ClusterError("primary_conninfo of this host is empty: it does not know whom to follow")
-        how = self._bring_back(source)
         try:
+            how = self._bring_back(source)
             self._follow()
         except LogGoneError:
             self._hold("the log that it needs is gone")
@@ -150,7 +152,8 @@ class Follower:
             raise ClusterError(f"{signal} is missing: the host would start as a second primary")
         cluster.free()
         said = cluster.log_size
-        cluster.start()
+        # Not to be waited for: without the log that it needs it would be starting for a minute, and say why at once.
+        cluster.start(wait=False)
         self._prove(said)
 
     def _bring_back(self, source: str) -> str:
@@ -213,7 +216,12 @@ class Follower:
         if int(cluster.version) >= OUTSIDE and cluster.setting("restore_command"):
             words += ["--restore-target-wal", "--config-file", str(cluster.configuration / "postgresql.conf")]
         # Anything but success leaves data that must not be started: the host stays fenced.
-        checked(cluster.as_owner(*words), 3600.0)
+        try:
+            checked(cluster.as_owner(*words), 3600.0)
+        except ClusterError as error:
+            if _UNREADABLE.search(str(error)):
+                raise LogGoneError(f"{error}. It has to be copied anew, with method rebuild") from error
+            raise
         # It is consistent behind the place where the primary's next record begins. A primary that has nothing to do
         # and has just begun another segment of its log would write that one minutes later.
         write = [str(cluster.programs / "psql"), "-XAtqd", source + " dbname=postgres", "-c", "SELECT txid_current()"]
@@ -254,6 +262,8 @@ class Follower:
                     f"neither the primary nor the archive has the log that this host needs, from {gone[-1]} on: it has "
                     "to be copied anew, with method rebuild"
                 )
+            if self._cluster.failed:
+                raise ClusterError(f"it does not start: {self._cluster.last_words()}")
             return False
 
         return eventually(ended, self._options["timeout"])
