@@ -18,7 +18,7 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.outlook import TYPE as
 from ansible_collections.ops.runbook.plugins.plugin_utils.outlook import Changes, Forecast
 from ansible_collections.ops.runbook.plugins.plugin_utils.report_tables import tables
 from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Report, natural, reading_order
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 _FOLDER = Path(__file__).parent
@@ -204,10 +204,19 @@ def _icon(status: str) -> str:
     return f"data:image/svg+xml,{quote(drawn)}"
 
 
+def _compiled() -> FileSystemBytecodeCache | None:
+    """Where Jinja keeps the template compiled from run to run; nowhere, if somebody else could write there."""
+    try:
+        return FileSystemBytecodeCache()
+    except (RuntimeError, OSError):
+        return None
+
+
 @lru_cache(maxsize=1)
 def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(_FOLDER),
+        bytecode_cache=_compiled(),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
