@@ -398,9 +398,10 @@ def test_a_part_of_a_guarded_playbook_is_guarded(tmp_path: Path) -> None:
     assert list(changes.change_is_guarded(Project(tmp_path))) == []
 
 
-def test_rescue_may_end_in_fail_as(tmp_path: Path) -> None:
+@pytest.mark.parametrize("before", ["", "block: []\n          always:\n            - "])
+def test_rescue_may_end_in_fail_as(tmp_path: Path, before: str) -> None:
     last = "ops.runbook.fail_as: {msg: oh, outcome: rolled_back}"
-    rescue = f"    - name: Try\n      block: []\n      rescue:\n        - {last}\n"
+    rescue = f"    - name: Try\n      block: []\n      rescue:\n        - {before}{last}\n"
     miniature.write(tmp_path, changes=added(PLAYBOOK, rescue))
     assert list(source.rescue_ends_in_failure(Project(tmp_path))) == []
 

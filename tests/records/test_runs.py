@@ -216,6 +216,46 @@ def test_a_rollback_is_recorded(answers: Project) -> None:
     assert answers.record()["outcome"] == "rolled_back"
 
 
+def test_a_host_that_is_lost_on_the_way_is_rescued_and_the_run_is_not_rolled_back(project: Project) -> None:
+    """One host is put back, the other never answers: whoever reads the record must not take both for put back."""
+    project.write("inventory/lost.yml", "lost:\n  hosts:\n    lost1: {ansible_connection: ssh, ansible_port: 1}\n")
+    path = project.playbook(
+        """
+- name: Try
+  any_errors_fatal: true
+  block:
+    - name: Change
+      ops.runbook.upstream_server: {server: s, state: drained, state_command: ["false"], change_command: ["false"]}
+  rescue:
+    - name: Put back
+      any_errors_fatal: false
+      block:
+        - name: Put it back
+          ops.runbook.upstream_server: {server: s, state: active, state_command: [echo, '{"s": "active"}'], change_command: ["false"]}
+          register: put_back
+      always:
+        - name: Report
+          ansible.builtin.copy: {content: reported, dest: "{{ inventory_dir }}/../report", mode: "0600"}
+          delegate_to: app1
+          run_once: true
+        - name: End
+          ops.runbook.fail_as:
+            outcome: rolled_back
+            msg: it is as before
+            way_back: ["{{ put_back | default({}) }}"]
+            stuck: "{{ inventory_hostname }} is in doubt"
+""",
+        hosts="lost1,app1",
+    )
+    project.run(path, "-e", "ansible_host=127.0.0.1", code=2)
+    record = project.record()
+    assert record["outcome"] == "failed"
+    said = {failure["host"]: failure["message"] for failure in record["failures"] if failure["task"] == "End"}
+    assert said["app1"] == "it is as before"
+    assert said["lost1"].startswith("lost1 is in doubt\nlost1 is lost: Failed to connect to the host via ssh")
+    assert (project.root / "report").read_text() == "reported"
+
+
 def test_findings_and_reports_are_recorded(answers: Project) -> None:
     report = answers.write("report.html", "<html>")
     findings = [

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from ansible.plugins.action import ActionBase
@@ -25,10 +26,33 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             argument_spec={
                 "msg": {"type": "str", "required": True},
                 "outcome": {"type": "str", "choices": list(OUTCOMES), "default": OUTCOMES[0]},
-            }
+                "way_back": {"type": "list", "elements": "dict"},
+                "stuck": {"type": "str"},
+            },
+            required_by={"way_back": ["stuck"]},
         )
-        outcome = arguments["outcome"]
-        result: dict[str, Any] = {"failed": True, "changed": False, "msg": arguments["msg"]}
-        if outcome != OUTCOMES[0]:
+        outcome, message = arguments["outcome"], arguments["msg"]
+        problems = list(_problems(arguments["way_back"] or ()))
+        if problems:
+            outcome, message = "failed", "\n".join([arguments["stuck"], *problems])
+        result: dict[str, Any] = {"failed": True, "changed": False, "msg": message}
+        if outcome == "failed":
+            # Whatever became of other hosts: this run has not put everything back.
+            result["rolled_back"] = False
+        else:
             result[outcome] = True
         return result
+
+
+def _problems(steps: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    """What kept the way back from its end; a step that nobody came to needs the words of the one before."""
+    for step in steps:
+        if not step or step.get("failed") or step.get("unreachable"):
+            yield from _messages(step)
+            return
+
+
+def _messages(step: Mapping[str, Any]) -> Iterator[str]:
+    """The messages of a step that failed: of its items, where it is a loop."""
+    items = [item for item in step.get("results", ()) if item.get("failed") or item.get("unreachable")]
+    yield from (str(item.get("msg", "")) for item in items or [step or {"msg": "the way back was not gone to its end"}])

@@ -25,6 +25,16 @@ options:
     type: str
     choices: [failed, refused, rolled_back]
     default: failed
+  way_back:
+    description:
+      - The results of the steps that put the host back, in their order; V({}) for one that was not reached.
+      - Where one of them failed or is missing, the run ends as V(failed) whatever O(outcome) says, with O(stuck) and
+        the message of that step.
+    type: list
+    elements: dict
+  stuck:
+    description: With O(way_back), what state the host may be in, and what to do, where it was not put back.
+    type: str
 attributes:
   check_mode:
     description: Fails in check mode too.
@@ -36,6 +46,13 @@ EXAMPLES = r"""
   ops.runbook.fail_as:
     outcome: rolled_back
     msg: "app1 failed its health gate after the update and has its old packages again. See the report."
+
+- name: End the run, because the host was put back, or could not be
+  ops.runbook.fail_as:
+    outcome: rolled_back
+    msg: "app1 has its old packages again."
+    way_back: ["{{ packages_put_back | default({}) }}", "{{ traffic_restored | default({}) }}"]
+    stuck: "app1 may have old or new packages, and gets no requests. Mend it, then run this again."
 """
 
 RETURN = r"""
@@ -44,7 +61,7 @@ refused:
   type: bool
   returned: if O(outcome) is V(refused)
 rolled_back:
-  description: What was changed has been put back.
+  description: Whether what was changed has been put back. Where one host says V(false), so does the record of the run.
   type: bool
-  returned: if O(outcome) is V(rolled_back)
+  returned: if the host was put back, or failed
 """

@@ -52,6 +52,8 @@ class Collector:
         self.hosts: dict[str, HostResult] = {}
         self.refusal = ""
         self.rolled_back = False
+        #: Whether a host ended otherwise than put back.
+        self.in_doubt = False
         #: What the guard demands of a plan, and the approved plan that it has verified.
         self.demand: Mapping[str, Any] | None = None
         self.approval: Mapping[str, Any] = {}
@@ -109,8 +111,9 @@ class Collector:
             self.demand = part["plan_demand"]
         if isinstance(part.get("approval"), Mapping):
             self.approval = part["approval"]
-        if part.get("rolled_back") is True:
-            self.rolled_back = True
+        if isinstance(part.get("rolled_back"), bool):
+            self.rolled_back = self.rolled_back or part["rolled_back"]
+            self.in_doubt = self.in_doubt or not part["rolled_back"]
         if isinstance(part.get("checkpoint"), str):
             self.checkpoints.append(part["checkpoint"])
 
@@ -164,12 +167,13 @@ def outcome(record: RunRecord, collector: Collector) -> str:
     """How the run ended.
 
     ``refused`` says that nothing was applied; a refusal of a later batch, after an earlier one was changed, is a
-    failure like any other.
+    failure like any other. ``rolled_back`` says that every host that was touched last is as before.
     """
+    in_doubt = collector.in_doubt or any(host.unreachable for host in record.hosts.values())
     failed = any(host.failed or host.unreachable for host in record.hosts.values())
     if collector.nothing_matched:
         return "refused"
-    if collector.rolled_back:
+    if collector.rolled_back and not in_doubt:
         return "rolled_back"
     if failed:
         return "refused" if collector.refusal else "failed"
