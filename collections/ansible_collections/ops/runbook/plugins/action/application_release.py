@@ -8,6 +8,7 @@ from typing import Any
 
 from ansible.errors import AnsibleActionFail
 from ansible.plugins.action import ActionBase
+from ansible_collections.ops.runbook.plugins.plugin_utils.lost_host import lost_is_failed
 
 MODULE = "ops.runbook.application_release"
 
@@ -19,6 +20,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     _supports_check_mode = True
     _supports_diff = True
 
+    @lost_is_failed
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Send the archive if there is one, and run the module."""
         super().run(tmp, task_vars)

@@ -54,7 +54,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             hosts = self._hosts(options, variables)
             if isinstance(hosts, dict):
                 return hosts
-            plan = _back(hosts, options) if arguments["entry_point"] == "back" else self._update(hosts, options)
+            back = arguments["entry_point"] == "back"
+            plan = {**(_back(hosts, options) if back else self._update(hosts, options)), "back": back}
         except (_RefusedError, PlanError, LockError, ResolveError, AuditError, OSError) as error:
             message = f"The dependencies cannot be updated; no host was touched.\n{error}"
             return {"failed": True, "refused": True, "changed": False, "msg": message}

@@ -42,6 +42,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
 
     @staticmethod
     def _result(variables: Any, step: str) -> dict[str, Any]:
-        """What a step on a host returned; empty where it did not run, or failed."""
+        """What a step on a host returned; empty where it did not run or, but for the way back, failed."""
         found = variables.get(f"__application_release_{step}") or {}
-        return {} if found.get("failed") or found.get("skipped") else dict(found)
+        bad = found.get("failed") and step != "rolled_back"
+        return {} if bad or found.get("skipped") else dict(found)

@@ -20,7 +20,8 @@ options:
       - V(active) lets C(current) name it, restarts the service and waits for its first answer.
       - V(answering) only sends the requests.
       - V(rolled_back) goes back to what ran before the change and ends it.
-      - V(settled) ends the change, lets C(previous) name what ran before, and removes old releases.
+      - V(settled) ends the change, lets C(previous) name what ran before, and removes old releases. After a way back
+        (O(back)) C(previous) names the release itself, so that going back twice leads no further.
     type: str
     required: true
     choices: [built, active, answering, rolled_back, settled]
@@ -69,6 +70,10 @@ options:
     description: How many releases stay, the running one and the one before it included; these two always stay.
     type: int
     default: 3
+  back:
+    description: Whether the release is an earlier one, to which the host goes back.
+    type: bool
+    default: false
 attributes:
   check_mode:
     support: full
@@ -142,6 +147,7 @@ OPTIONS: dict[str, Any] = {
     "token": {"type": "str", "default": "", "no_log": True},
     "timeout": {"type": "float", "default": 30},
     "keep": {"type": "int", "default": 3},
+    "back": {"type": "bool", "default": False},
 }
 
 
@@ -178,7 +184,8 @@ class Steps:
         before = change.get("previous") or current
         known = change if change.get("release") == self.release else {}
         active = change.get("active", "")
-        store.write_change(self.root, dict(known, release=self.release, previous=before, active=active))
+        own = {"release": self.release, "previous": before, "active": active, "back": self.options["back"]}
+        store.write_change(self.root, dict(known, **own))
 
     def _build(self, current: Path) -> None:
         archive = Path(self.options["bundle"] or "")
@@ -273,6 +280,12 @@ class Steps:
         result: dict[str, Any] = {"changed": needed, "path": str(self.root / "current"), "previous": previous}
         if self.check:
             return result
+        if needed and not store.is_whole(self.root / "releases" / previous):
+            whole = ", ".join(path.name for path in store.releases(self.root) if store.is_whole(path)) or "none"
+            raise ReleaseError(
+                f"release {previous}, which ran before, is not whole any more: {self.root / 'current'} still names"
+                f" {store.linked(self.root, 'current') or 'nothing'}; whole are {whole}"
+            )
         if needed:
             result["seconds"] = self._switch(previous)
             self._await(previous, self.options["requests"])
@@ -285,6 +298,8 @@ class Steps:
         current = store.linked(self.root, "current")
         former = change.get("previous") or (current if self.check else "")
         previous = former if former and former != self.release else store.linked(self.root, "previous")
+        if self.options["back"]:
+            previous = self.release
         removed = store.superfluous(self.root, self.options["keep"], self.release, previous)
         if not self.check:
             if previous and previous != store.linked(self.root, "previous"):

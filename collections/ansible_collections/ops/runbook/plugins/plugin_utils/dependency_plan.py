@@ -14,6 +14,8 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.dependency_resolve imp
 #: The name that a built release ends with: a digest of what it is made of.
 _DIGEST = re.compile(r"-[0-9a-f]{8,}$")
 _BATCH = re.compile(r"[1-9]\d*|(?:[1-9]\d?|100)%")
+#: In the place of a release's name: what ran before the last update.
+PREVIOUS = "previous"
 _RELEASE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*")
 
 
@@ -142,10 +144,10 @@ def _update(host: Host, lock: Lock, code: str, label: str) -> Step:
 
 
 def back(hosts: Sequence[Host], wanted: str) -> list[Step]:
-    """The steps back to an earlier release: its name, or ``previous``."""
+    """The steps back to an earlier release: its name, or ``previous``, which has to be one release for all hosts."""
     steps, missing = [], []
     for host in hosts:
-        name = host.previous if wanted == "previous" else wanted
+        name = _previous(host) if wanted == PREVIOUS else wanted
         release = host.releases.get(name)
         if release is None:
             known = ", ".join(sorted(host.releases)) or "none"
@@ -154,7 +156,37 @@ def back(hosts: Sequence[Host], wanted: str) -> list[Step]:
             steps.append(_step(host, name, release.lock, build=False))
     if missing:
         raise PlanError("\n".join(f"dependency_updates_release: {line}" for line in missing))
+    if wanted == PREVIOUS:
+        _one_release(steps)
     return steps
+
+
+def _previous(host: Host) -> str:
+    """What ran before the last update. One under way is undone; a way back under way goes on."""
+    change = host.change
+    if not change:
+        return host.previous
+    ends = (str(change.get("release", "")), str(change.get("previous", "")))
+    if host.current not in ends:
+        known = ", ".join(sorted(host.releases)) or "none"
+        raise PlanError(
+            f"dependency_updates_release is previous, but {host.name} runs {host.current or 'nothing'}, and its change.json"
+            f" tells of a change from {ends[1]} to {ends[0]}: somebody has switched it since. Name the release; there are {known}"
+        )
+    return ends[0] if change.get("back") else ends[1]
+
+
+def _one_release(steps: Sequence[Step]) -> None:
+    """An update that came to some hosts only has left others with the release before the one before."""
+    wanted: dict[str, list[str]] = {}
+    for step in steps:
+        wanted.setdefault(step.release, []).append(step.host)
+    if len(wanted) > 1:
+        said = "; ".join(f"{name} on {', '.join(hosts)}" for name, hosts in wanted.items())
+        raise PlanError(
+            f"dependency_updates_release is previous, which is not the same release everywhere: {said}."
+            " Name the one to go back to, or --limit the run"
+        )
 
 
 def _step(host: Host, name: str, lock: Lock | None, *, build: bool) -> Step:

@@ -10,6 +10,7 @@ from typing import Any
 from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
 
 REMEDY = "maintenance/dependency-updates#if-it-fails"
+IN_DOUBT = "maintenance/dependency-updates#in-doubt"
 _CONTROLS = ("A.8.8", "A.8.32", "CC8.1")
 
 
@@ -25,6 +26,8 @@ class Result:
     @property
     def word(self) -> str:
         """What happened, in a word or two."""
+        if self.rolled_back.get("failed"):
+            return "in doubt"
         if self.rolled_back:
             return "put back" if self.rolled_back.get("changed") else "not switched"
         if self.concluded:
@@ -35,6 +38,8 @@ class Result:
     def runs(self) -> str:
         """The release that the host runs now."""
         step = self.step
+        if self.word == "in doubt":
+            return f"{step['former']} or {step['release']}"
         done = self.concluded or not step["pending"]
         return str(step["release"] if done and not self.rolled_back else step["former"])
 
@@ -54,6 +59,9 @@ def _host(host: str, result: Result, failure: str, *, check: bool) -> Finding:
         title = f"would switch from {step['former']} to {step['release']}: {packages}"
     elif word in ("put back", "not switched"):
         status, title, detail = "critical", f"{word}: {step['former']} runs", failure
+    elif word == "in doubt":
+        status, title = "critical", f"in doubt: {result.runs} runs, and the host gets no requests if it was drained"
+        detail = "\n".join(text for text in (failure, str(result.rolled_back.get("msg", ""))) if text)
     elif word == "not begun":
         status, title = "warning", f"not begun: {step['former']} runs"
     elif word == "switched":
@@ -66,7 +74,7 @@ def _host(host: str, result: Result, failure: str, *, check: bool) -> Finding:
         observed=step["former"] if check and step["pending"] else result.runs,
         expected=step["release"],
         detail=detail,
-        remedy="" if status == "ok" else REMEDY,
+        remedy="" if status == "ok" else IN_DOUBT if word == "in doubt" else REMEDY,
         controls=_CONTROLS,
         metrics={"switch_seconds": result.switched["seconds"]} if "seconds" in result.switched else {},
     )

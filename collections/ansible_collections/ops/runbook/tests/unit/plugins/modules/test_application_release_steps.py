@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,7 @@ class Host:
             "token": "",
             "timeout": 1,
             "keep": 2,
+            "back": False,
         }
         found: dict[str, Any] = getattr(module.Steps(options | changes, check), state)()
         return found
@@ -114,6 +116,23 @@ def test_what_was_never_switched_is_not_restarted(host: Host) -> None:
     assert host.started == []
     assert store.read_change(host.root) == {}
     assert host.step("rolled_back")["changed"] is False
+
+
+def test_no_way_back_to_a_release_that_is_gone(host: Host) -> None:
+    host.step("built")
+    host.step("active")
+    shutil.rmtree(host.root / "releases/old")
+    with pytest.raises(module.ReleaseError, match=r"release old, .* still names new; whole are new"):
+        host.step("rolled_back")
+    assert host.links == ("new", "")
+    assert store.read_change(host.root)["previous"] == "old", "the next run knows what was wanted"
+
+
+def test_way_back_of_an_update_is_the_end_of_the_way(host: Host) -> None:
+    for release, back in (("new", False), ("old", True)):
+        for state in ("built", "active", "settled"):
+            host.step(state, release, back=back)
+    assert host.links == ("old", "old")
 
 
 def test_way_back_of_a_second_attempt_leads_to_where_the_first_began(host: Host) -> None:

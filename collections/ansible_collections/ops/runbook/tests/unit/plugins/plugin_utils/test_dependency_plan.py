@@ -99,6 +99,46 @@ def test_way_back() -> None:
     assert not step.pending
 
 
+SECOND = release("1.0-second", "8.5")
+
+
+@pytest.mark.parametrize(
+    ("current", "back_under_way", "goal"),
+    [
+        ("1.0-second", False, "1.0-first"),  # an update that was interrupted is undone
+        ("1.0-first", False, "1.0-first"),  # before its switch, too
+        ("1.0-first", True, "1.0-second"),  # a way back that was interrupted goes on
+    ],
+)
+def test_way_back_of_an_interrupted_change(current: str, back_under_way: bool, goal: str) -> None:
+    change = {"release": "1.0-second", "previous": "1.0-first", "active": "?", "back": back_under_way}
+    there = host(FIRST, SECOND, current=current, previous="1.0-older", change=change)
+    (step,) = back([there], "previous")
+    assert (step.release, step.pending, step.interrupted) == (goal, True, True)
+
+
+def test_way_back_twice_is_nothing_to_do() -> None:
+    (step,) = back([host(FIRST, SECOND, previous="1.0-first")], "previous")
+    assert not step.pending
+
+
+def test_previous_of_a_switch_by_hand_is_refused() -> None:
+    change = {"release": "1.0-second", "previous": "1.0-first", "active": "?"}
+    there = host(FIRST, SECOND, release("1.0-third", "8.6"), current="1.0-third", change=change)
+    with pytest.raises(PlanError, match=r"app1 runs 1\.0-third, .* from 1\.0-first to 1\.0-second.*; there are 1\.0-first"):
+        back([there], "previous")
+    assert back([there], "1.0-first")[0].pending
+
+
+def test_previous_that_is_another_one_on_each_host_is_refused() -> None:
+    """An update was interrupted between two hosts: the one that it did not come to must not go back."""
+    done = host(FIRST, SECOND, current="1.0-second", previous="1.0-first")
+    other = host(FIRST, release("1.0-older", "8.1"), name="app2", previous="1.0-older")
+    with pytest.raises(PlanError, match=r"1\.0-first on app1; 1\.0-older on app2\. Name the one"):
+        back([done, other], "previous")
+    assert [step.pending for step in back([done, other], "1.0-first")] == [True, False]
+
+
 @pytest.mark.parametrize("wanted", ["previous", "1.0-gone"])
 def test_way_back_to_nowhere_names_every_host(wanted: str) -> None:
     hosts = [host(FIRST), host(FIRST, name="app2")]

@@ -19,6 +19,7 @@ PUT_BACK = Result(step(), NOTHING, NOTHING, {"changed": True, "seconds": 0.25})
 NOT_SWITCHED = Result(step(), NOTHING, NOTHING, {"changed": False})
 NOT_BEGUN = Result(step(), NOTHING, NOTHING, NOTHING)
 UP_TO_DATE = Result(step(pending=False, release="old", moves=[]), NOTHING, NOTHING, NOTHING)
+IN_DOUBT = Result(step(), NOTHING, NOTHING, {"failed": True, "msg": "release old is gone"})
 CONCLUDED = Result(step(), {"changed": False}, {"changed": False, "removed": []}, NOTHING)
 
 
@@ -28,6 +29,7 @@ CONCLUDED = Result(step(), {"changed": False}, {"changed": False, "removed": []}
         (SWITCHED, "switched", "new", "ok"),
         (CONCLUDED, "concluded", "new", "ok"),
         (PUT_BACK, "put back", "old", "critical"),
+        (IN_DOUBT, "in doubt", "old or new", "critical"),
         (NOT_SWITCHED, "not switched", "old", "critical"),
         (NOT_BEGUN, "not begun", "old", "warning"),
         (UP_TO_DATE, "up to date", "old", "ok"),
