@@ -9,6 +9,7 @@ from typing import Any
 from ansible.constants import config
 from ansible.plugins.action import ActionBase
 from ansible_collections.ops.runbook.plugins.plugin_utils.configuration_program import answer, program
+from ansible_collections.ops.runbook.plugins.plugin_utils.lost_host import lost_is_failed
 
 PLAN = "__configuration_changes_plan"
 OPERATIONS = ("apply", "confirm", "rollback")
@@ -20,6 +21,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     TRANSFERS_FILES = False
     _supports_check_mode = True
 
+    @lost_is_failed
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Do one operation on this host."""
         super().run(tmp, task_vars)
@@ -42,11 +44,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             text = (done["stderr"] or done["stdout"]).strip()[-2000:]
             return {"failed": True, "msg": f"{operation} ended without an answer (exit status {done['rc']}): {text}"}
         result = _result(operation, said)
-        if operation == "rollback" and not result.get("failed"):
-            reason = arguments["reason"]
-            lost = "; ".join(result["failures"])
-            end = f"could not be put back completely ({lost})" if lost else "has its former configuration again"
-            result.update(reason=reason, msg=f"{end}: {reason}")
+        if operation == "rollback":
+            result["reason"] = arguments["reason"]
         return result
 
     def _interpreter(self, variables: Mapping[str, Any]) -> str:
@@ -67,7 +66,6 @@ def _result(operation: str, said: dict[str, Any]) -> dict[str, Any]:
         if said.get("put_back"):
             after = "; everything was put back" if not failures else "; not everything could be put back"
         result.update(failed=True, msg="\n".join(errors) + after)
-    if operation == "rollback":
-        # Not a failure of the task: what comes after it, such as the release of the locks, has to be done.
-        result["failures"] = failures
+    if operation == "rollback" and failures:
+        result.update(failed=True, msg="\n".join(failures))
     return result

@@ -183,7 +183,8 @@ def put_back(store: Store, version: Version) -> list[str]:
         take_into_use(steps)
     except EntryError as error:
         failures.append(f"{error.variable} {error.text}")
-    version["state"] = ROLLED_BACK
+    # What could not be put back stays unfinished: the next run tries once more, and sends requests to the host again.
+    version["state"] = INSTALLING if failures else ROLLED_BACK
     version["failures"] = failures
     store.save(version)
     return failures
@@ -270,6 +271,8 @@ def apply(job: dict[str, Any], store: Store) -> dict[str, Any]:
         for version in store.unfinished():
             if version["state"] == INSTALLING:
                 recovered += [f"{version['id']} was interrupted and is put back", *put_back(store, version)]
+                version["state"] = ROLLED_BACK  # whatever is left of it: from here on the host gets what is wanted
+                store.save(version)
     _target, entries = _wanted(job, store)
     plan = Plan(entries)
     errors = plan.check()

@@ -73,7 +73,7 @@ put_back:
   type: bool
   returned: if so
 failures:
-  description: What could not be put back.
+  description: What could not be put back. O(operation=rollback) fails then.
   type: list
   elements: str
   returned: if something was put back

@@ -152,6 +152,8 @@ def _state(said: Mapping[str, Any], done: Mapping[str, Any], *, check: bool) -> 
         return "as managed"
     if check:
         return "would be changed"
+    if done.get("rollback", {}).get("failed"):
+        return "in doubt"
     if done.get("rollback", {}).get("changed") or applied.get("put_back"):
         return "put back"
     if applied.get("failed"):
@@ -164,12 +166,15 @@ def _host_changes(host: str, said: Mapping[str, Any], done: Mapping[str, Any], *
     applied = done.get("apply", {})
     count = sum(1 for row in said.get("rows", []) if row["differs"])
     things = f"{count} difference{'' if count == 1 else 's'}"
-    if state in ("put back", "failed"):
-        reason = str(applied.get("msg") or done.get("rollback", {}).get("reason") or "the run ended")
-        failures = done.get("rollback", {}).get("failures") or applied.get("failures") or []
-        title = f"{things} put back" if not failures else f"{things} not put back completely"
-        detail = "\n".join([reason, *failures])
-        yield _finding(host, "configuration", "critical", title, detail=detail, anchor="rolled-back")
+    back = done.get("rollback", {})
+    reason = str(applied.get("msg") or back.get("reason") or "the run ended")
+    if state == "in doubt":
+        title = f"{things} in doubt: the host was not put back, and gets no requests if it was drained"
+        yield _finding(
+            host, "configuration", "critical", title, detail=f"{reason}\n{back.get('msg', '')}", anchor="in-doubt"
+        )
+    elif state in ("put back", "failed"):
+        yield _finding(host, "configuration", "critical", f"{things} put back", detail=reason, anchor="rolled-back")
     elif state == "not reached":
         title = f"{things} not changed: the run ended before"
         yield _finding(host, "configuration", "warning", title, anchor="rolled-back")

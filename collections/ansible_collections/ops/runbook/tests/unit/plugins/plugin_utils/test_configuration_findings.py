@@ -91,7 +91,10 @@ def test_a_change_says_how_far_each_host_came() -> None:
             "apply": {"changed": True, "version": "v3"},
             "rollback": {"changed": True, "failures": [], "reason": "not healthy"},
         },
-        "stuck": {"apply": {"failed": True, "put_back": True, "msg": "no", "failures": ["x.service failed"]}},
+        "stuck": {
+            "apply": {"failed": True, "put_back": True, "msg": "no", "failures": ["x.service failed"]},
+            "rollback": {"failed": True, "failures": ["x.service failed"], "msg": "x.service failed", "reason": "no"},
+        },
     }
     findings, tables = changes(plan, results, check=False)
     assert {finding.host: finding.status for finding in findings} == {
@@ -103,9 +106,9 @@ def test_a_change_says_how_far_each_host_came() -> None:
     }
     details = {finding.host: finding.detail for finding in findings}
     assert details["back"] == "not healthy"
-    assert "x.service failed" in details["stuck"]
+    assert details["stuck"] == "no\nx.service failed"
     assert [cells[0] for cells in tables[0]["rows"]] == ["done", "done", "back", "stuck", "waiting"]
-    assert [cells[3] for cells in tables[0]["rows"]] == ["changed", "in use", "put back", "put back", "not reached"]
+    assert [cells[3] for cells in tables[0]["rows"]] == ["changed", "in use", "put back", "in doubt", "not reached"]
 
 
 def test_check_mode_predicts() -> None:
