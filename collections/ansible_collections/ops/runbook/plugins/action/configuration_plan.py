@@ -16,6 +16,7 @@ from ansible.plugins.action import ActionBase, VariableLayer
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_lock import PATH as LOCK
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_run import Holder
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_layers import Layers
+from ansible_collections.ops.runbook.plugins.plugin_utils.checks_resolve import suggest
 from ansible_collections.ops.runbook.plugins.plugin_utils.configuration_batches import batches
 from ansible_collections.ops.runbook.plugins.plugin_utils.configuration_program import STORE, answer, program
 from ansible_collections.ops.runbook.plugins.plugin_utils.configuration_render import HostConfiguration
@@ -65,7 +66,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         variables = task_vars or {}
         names = list(variables["ansible_play_hosts_all"])
-        errors = _wrong_options(arguments, names)
+        known = list(self._task.get_variable_manager()._inventory.hosts)
+        errors = [*_wrong_options(arguments), *wrong_canaries(arguments["canaries"], names, known, arguments["mode"])]
         hosts = {name: Inspected() for name in names}
         if not errors:
             self._jobs(hosts, arguments, variables)
@@ -166,7 +168,7 @@ def _changing(host: Inspected) -> list[dict[str, Any]]:
     return [row for row in host.said.get("rows", []) if row["differs"]]
 
 
-def _wrong_options(arguments: Mapping[str, Any], names: list[str]) -> list[str]:
+def _wrong_options(arguments: Mapping[str, Any]) -> list[str]:
     errors = []
     if arguments["keep_versions"] < 1:
         errors.append(f"configuration_changes_keep_versions is {arguments['keep_versions']}; it has to be 1 or more")
@@ -176,13 +178,21 @@ def _wrong_options(arguments: Mapping[str, Any], names: list[str]) -> list[str]:
             errors.append(f"configuration_changes_batches has {size!r}; {form}")
     if not arguments["batches"]:
         errors.append("configuration_changes_batches is empty; give the sizes of the batches, such as [1, 50%]")
-    strange = [name for name in arguments["canaries"] if name not in names]
-    if strange and arguments["mode"] == "apply" and len(strange) == len(arguments["canaries"]):
-        known = ", ".join(names[:MOST_ERRORS])
-        errors.append(
-            f"configuration_changes_canaries names {', '.join(strange)}, none of them a host of this run: {known}"
-        )
     return errors
+
+
+def wrong_canaries(canaries: list[str], names: list[str], known: list[str], mode: str) -> list[str]:
+    """Canaries that nobody knows, or that are all elsewhere; some may be: the inventory names those of every tier."""
+    unknown = [name for name in canaries if name not in known]
+    if unknown:
+        return [
+            f"configuration_changes_canaries names {name!r}, which is no host of the inventory{suggest(name, known)}"
+            for name in unknown
+        ]
+    if canaries and mode == "apply" and not set(canaries) & set(names):
+        of_run = ", ".join(names[:MOST_ERRORS])
+        return [f"configuration_changes_canaries names {', '.join(canaries)}, none of them a host of this run: {of_run}"]
+    return []
 
 
 def _inventory_folders(layers: Layers) -> Iterator[Path]:
@@ -220,7 +230,29 @@ def _restore_errors(hosts: Mapping[str, Inspected], version: str) -> list[str]:
         return [f"configuration_changes_version is empty; give an id, previous or origin{listed}"]
     if version not in ("previous", "origin") and version not in known:
         return [f"configuration_changes_version is {version!r}, which no host of this run has recorded{listed}"]
-    return []
+    return [f"{error} name the version{listed}" for error in _unclear(hosts)] if version == "previous" else []
+
+
+def _unclear(hosts: Mapping[str, Inspected]) -> Iterator[str]:
+    """Why it is not clear what state `previous` means: each host has its own last change."""
+    last: dict[str, list[str]] = {}
+    for name, host in hosts.items():
+        if host.said.get("last_change"):
+            last.setdefault(host.said["last_change"], []).append(name)
+    if len(last) > 1:
+        said = "; ".join(f"{version} on {', '.join(names[:MOST_ERRORS])}" for version, names in last.items())
+        yield (
+            "configuration_changes_version is 'previous', the state before the last change, and the last change of these"
+            f" hosts is not the same one: {said}. --limit the run to hosts of one change, or"
+        )
+    for name, host in hosts.items():
+        rows = [] if host.said.get("unfinished") else host.said.get("rows", [])
+        subjects = [row["subject"] for row in rows if row["altered"]]
+        if subjects:
+            yield (
+                f"configuration_changes_version is 'previous', but {', '.join(subjects[:MOST_ERRORS])} on {name} is not what"
+                " the last version left: somebody has changed it since, and would lose that. To do it all the same,"
+            )
 
 
 def _listed(name: str, host: Inspected) -> Iterator[str]:

@@ -218,6 +218,7 @@ def inspect(job: dict[str, Any], store: Store) -> dict[str, Any]:
     reload, restart = takers(plan.steps, plan.units)
     return {
         "target": target,
+        "last_change": store.last_change(),
         "rows": rows,
         "errors": plan.check() if job.get("validate", True) else [error.to_dict() for error in plan.errors],
         "orphans": _orphans(last, managed) if not job.get("restore") else [],
@@ -273,7 +274,7 @@ def apply(job: dict[str, Any], store: Store) -> dict[str, Any]:
                 recovered += [f"{version['id']} was interrupted and is put back", *put_back(store, version)]
                 version["state"] = ROLLED_BACK  # whatever is left of it: from here on the host gets what is wanted
                 store.save(version)
-    _target, entries = _wanted(job, store)
+    target, entries = _wanted(job, store)
     plan = Plan(entries)
     errors = plan.check()
     if errors:
@@ -292,7 +293,7 @@ def apply(job: dict[str, Any], store: Store) -> dict[str, Any]:
         f for s in plan.steps if s["kind"] == "file" and s["after"]["exists"] for f in missing_folders(s["real"])
     )
     version = {key: job[key] for key in ("id", "time", "run", "ticket")}
-    version.update(state=INSTALLING, restored=job.get("restore") or "", steps=plan.steps, folders=folders)
+    version.update(state=INSTALLING, restored=target, steps=plan.steps, folders=folders)
     store.save(version)
     try:
         install(plan.steps, plan.new, "after", "before")

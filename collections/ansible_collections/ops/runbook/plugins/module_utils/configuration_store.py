@@ -124,12 +124,24 @@ class Store:
                 found.update({(step["kind"], step["subject"]): (version["id"], step) for step in version["steps"]})
         return found
 
+    def _past(self) -> list[Version]:
+        return [version for version in self.versions() if version["state"] != ROLLED_BACK]
+
+    def last_change(self) -> str:
+        """The oldest version that a restore of the previous state undoes, or has undone; empty where there is none."""
+        past = self._past()
+        restored = past[-1].get("restored") if past else ""
+        if not restored:
+            return str(past[-1]["id"]) if past else ""
+        return str(next(v["id"] for v in past if restored == ORIGIN or v["id"] > restored))
+
     def entries(self, target: str) -> tuple[str, list[Entry]]:
         """What has to be the case for the host to be as it was right after the target version; and that version."""
-        past = [version for version in self.versions() if version["state"] != ROLLED_BACK]
-        if target == PREVIOUS:
-            undone = past[-1:]
-        elif target == ORIGIN:
+        past = self._past()
+        if target == PREVIOUS and past:
+            # A restore is no change to be undone: going back once more leads to where it led.
+            target = past[-1].get("restored") or ([ORIGIN] + [version["id"] for version in past])[-2]
+        if target in (ORIGIN, PREVIOUS):
             undone = past
         else:
             undone = [version for version in past if version["id"] > target]

@@ -190,8 +190,38 @@ def test_restore_to_every_version(host: Host) -> None:
     ):
         host.apply(restore=target)
         assert host.files() == files, target
-    host.apply(restore="previous")
+    ids = [version["id"] for version in host.store.versions()]
+    assert host.apply(restore="previous")["changed"] is False, "a restore is no change to be undone"
+    assert [version["id"] for version in host.store.versions()] == ids
+    host.apply(restore=ids[-2])
     assert host.files() == {"a": "0\n"}
+
+
+def test_previous_leads_back_once_and_knows_what_it_undoes(host: Host) -> None:
+    (host.root / "etc/a").write_text("0\n")
+    host.apply(host.entry("a", "1\n"))
+    host.apply(host.entry("a", "2\n"))
+    for _time in range(2):
+        assert host.store.last_change() == "2026-03"
+        host.apply(restore="previous")
+        assert host.files() == {"a": "1\n"}
+    host.apply(host.entry("a", "3\n"))
+    assert host.store.last_change() == host.store.versions()[-1]["id"]
+    host.apply(restore="previous")
+    assert host.files() == {"a": "1\n"}
+
+
+def test_what_could_not_be_put_back_stays_unfinished_until_the_next_run(host: Host) -> None:
+    (host.root / "etc/a").write_text("0\n")
+    host.apply(host.entry("a", "1\n"), confirmed=False)
+    for path in (host.root / "state/configuration/objects").iterdir():
+        path.unlink()
+    failures = roll_back(host.job(), host.store)["failures"]
+    assert [text.partition(":")[0] for text in failures] == ["managed_files['a'] cannot be restored"]
+    assert inspect(host.job(host.entry("a", "1\n")), host.store)["unfinished"] == ["2026-01"]
+    assert host.apply(host.entry("a", "2\n"))["recovered"][0] == "2026-01 was interrupted and is put back"
+    assert host.files() == {"a": "2\n"}
+    assert [version["state"] for version in host.store.versions()] == ["rolled_back", "confirmed"]
 
 
 def test_an_altered_object_is_not_restored(host: Host) -> None:
