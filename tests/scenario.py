@@ -156,15 +156,17 @@ class Comparison:
 
 
 def same_changes(check: Outcome, apply: Outcome) -> Comparison:
-    """Compare the changes of a check run with those of the run that followed, and the differences that it predicted.
+    """Compare the changes of a check run with those of the run that followed, and the difference of each.
 
-    Raises ValueError for other runs.
+    Raises ValueError for other runs, and where only one of them was asked for differences.
     """
     for outcome, expected in ((check, True), (apply, False)):
         where: Mapping[str, Any] = outcome.record["where"]
         if bool(where.get("check")) is not expected or outcome.record["outcome"] != "succeeded":
             kind = "check run" if expected else "run"
             raise ValueError(f"not a {kind} that succeeded: {outcome.record['outcome']}\n{outcome.output[-4000:]}")
+    if bool(check.record["where"].get("diff")) is not bool(apply.record["where"].get("diff")):
+        raise ValueError("only one of the runs shows differences: give --diff to both or to neither")
     if not apply.changes:
         raise ValueError("the run changed nothing: there is nothing to compare")
     predicted, applied = (Counter(change.essence for change in outcome.changes) for outcome in (check, apply))
@@ -187,10 +189,10 @@ def _differences(record: Mapping[str, Any]) -> dict[Change, list[str]]:
 def _otherwise(
     predicted: Mapping[Change, list[str]], made: Mapping[Change, list[str]]
 ) -> Iterator[tuple[Change, str, str]]:
-    """Changes that were predicted with a difference, and made with another one. Both runs have to be asked for it."""
+    """Changes that were made with another difference than was predicted, or one of the two without any."""
     for change in predicted.keys() & made.keys():
         for old, new in zip(sorted(predicted[change]), sorted(made[change]), strict=False):
-            if old and new and old != new:
+            if old != new:
                 yield change, old, new
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.scenario import Change, Procedure, same_changes
+from tests.scenario import Change, Outcome, Procedure, same_changes
 
 PLAYBOOKS = Path(__file__).with_name("harness")
 INVENTORY = """\
@@ -98,6 +98,24 @@ def test_check_mode_that_lies(tmp_path: Path, folder: Path) -> None:
     assert change.subject == f"{folder}/other"
     assert ("+announced" in predicted, "+written" in made) == (True, True)
     assert "predicted, not applied: Change(host='app1'" in repr(comparison)
+
+
+def outcome(diff: str, *, check: bool, shown: bool = True) -> Outcome:
+    row = {"host": "app1", "task": "Drain", "diff": diff}
+    record = {"where": {"check": check, "diff": shown}, "outcome": "succeeded", "changes": [row]}
+    return Outcome(0, "", {}, record, (Change("app1", "Drain"),))
+
+
+@pytest.mark.parametrize(("predicted", "made"), [("", "-active\n+drained"), ("-active\n+drained", ""), ("-a", "-b")])
+def test_a_difference_that_was_not_predicted_is_one(predicted: str, made: str) -> None:
+    comparison = same_changes(outcome(predicted, check=True), outcome(made, check=False))
+    assert comparison.otherwise == ((Change("app1", "Drain"), predicted, made),)
+    assert same_changes(outcome(made, check=True), outcome(made, check=False))
+
+
+def test_differences_are_compared_where_both_runs_show_them() -> None:
+    with pytest.raises(ValueError, match="give --diff to both"):
+        same_changes(outcome("", check=True), outcome("", check=False, shown=False))
 
 
 def test_only_a_check_run_and_the_run_after_it_are_compared(tmp_path: Path, folder: Path) -> None:

@@ -37,7 +37,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     touched = untouched.changes
     starts = database_starts()
     with clients() as seen:
-        apply = procedure.run()
+        apply = procedure.run("--diff")
     starts = database_starts() - starts
     return Runs(before, wanted, check, touched, apply, starts, seen, procedure.run())
 

@@ -41,6 +41,9 @@ attributes:
   check_mode:
     description: Asks for the states and predicts.
     support: full
+  diff_mode:
+    description: Shows the state before and after.
+    support: full
 """
 
 EXAMPLES = r"""
@@ -65,6 +68,9 @@ import json
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
+
+
+OTHER = {"active": "drained", "drained": "active"}
 
 
 def read_states(module: AnsibleModule, command: list[str]) -> dict[str, Any]:
@@ -98,7 +104,7 @@ def main() -> None:
     if server not in states:
         module.fail_json(msg=f"the proxy knows no server {server!r} (traffic_server), only {', '.join(sorted(states))}")
     changed = states[server] != wanted or module.params["assume_changed"]
-    before = states[server]
+    before = OTHER[wanted] if changed else wanted
     if states[server] != wanted and not module.check_mode:
         code, out, err = module.run_command(module.params["change_command"])
         if code != 0:
