@@ -42,7 +42,7 @@ def failure_is_never_ignored(project: Project) -> Iterator[str]:
 
 
 def _fails(task: Mapping[str, Any]) -> bool:
-    """Whether it always fails; of a block, whether its ``always`` ends so, which a way back that is barred comes to too."""
+    """Whether it always fails; of a block, whether its ``always`` does, to which a barred way back comes too."""
     end = task["always"][-1] if task.get("always") else task
     return bool(FAILING & end.keys()) and "when" not in task and "when" not in end
 

@@ -231,7 +231,8 @@ def test_a_host_that_is_lost_on_the_way_is_rescued_and_the_run_is_not_rolled_bac
       any_errors_fatal: false
       block:
         - name: Put it back
-          ops.runbook.upstream_server: {server: s, state: active, state_command: [echo, '{"s": "active"}'], change_command: ["false"]}
+          ops.runbook.upstream_server:
+            {server: s, state: active, state_command: [echo, '{"s": "active"}'], change_command: ["false"]}
           register: put_back
       always:
         - name: Report

@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from interruption import assert_converged
 from managed import (
@@ -25,6 +26,7 @@ from managed import (
     versions,
 )
 
+from tests.approved import Planned
 from tests.lab.podman import environment
 from tests.lab.state import Lab
 from tests.scenario import Procedure, Untouched, same_changes, shell
@@ -110,8 +112,9 @@ def test_the_watch_sees_what_is_there() -> None:
     assert any("SECRET=Seen-4711" in text for text in watch.found)
 
 
-def test_check_mode_predicts_exactly_and_nothing_shows_the_secret(change: Procedure) -> None:
-    """One check run and one run: their changes are the same, the first leaves no trace, neither shows the secret."""
+def test_check_mode_predicts_exactly_and_nothing_shows_the_secret(change: Procedure, tmp_path: Path) -> None:
+    """A check run, an approval of its plan, the run under it: the same changes, no trace of the first, no secret."""
+    planned = Planned.of(change, tmp_path)
     options = given(
         notice="Changed once more.",
         keepalive=700,
@@ -124,12 +127,14 @@ def test_check_mode_predicts_exactly_and_nothing_shows_the_secret(change: Proced
         shell(host, f"echo 'partner = {PLANTED}-old' > {ACCESS}")
     untouched = Untouched.hosts(*HOSTS)
     with watched_processes("app1", PLANTED) as watch:
-        predicted = change.run("--check", "--diff", *options)
+        predicted = planned.make(*options)
         touched = untouched.changes
-        applied = change.run("--diff", "-vvv", *options)
+        planned.sign()
+        applied = planned.apply("-vvv", *options)
     assert touched == {}
     assert same_changes(predicted, applied), repr(same_changes(predicted, applied))
     assert applied.returncode == 0, applied.output
+    planned.assert_applied(applied)
     assert "keepalive_timeout 61s;" in predicted.output
     assert {change.host for change in applied.changes} == set(HOSTS)
     waiting = [finding for finding in applied.findings if finding["check"] == "restart of postgresql@15-main.service"]
@@ -161,7 +166,7 @@ def test_success_of_a_restart_where_a_parameter_needs_one(change: Procedure) -> 
 
 
 def test_restore_goes_back_to_any_version(restore: Procedure) -> None:
-    """To the version of converge, by its id; the restore is itself a version, which can be undone."""
+    """To the version of converge, by its id, and no further; undone by the id of the version before the restore."""
     first = versions("proxy1")[0]["id"]
     outcome = restore.run(*given(configuration_changes_version=first))
     assert outcome.returncode == 0, outcome.output
@@ -173,7 +178,10 @@ def test_restore_goes_back_to_any_version(restore: Procedure) -> None:
     assert versions("app2")[-1]["restored"] == first
     assert [unfinished(host) for host in HOSTS] == [[]] * len(HOSTS)
 
-    undone = restore.run("--limit", "proxy1", *given(configuration_changes_version="previous"))
+    second = restore.run(*given(configuration_changes_version="previous"))
+    assert (second.returncode, second.changes) == (0, ()), second.output
+
+    undone = restore.run("--limit", "proxy1", *given(configuration_changes_version=versions("proxy1")[1]["id"]))
     assert undone.returncode == 0, undone.output
     assert "keepalive_timeout 61s;" in shell("proxy1", f"cat {NGINX}")
 
@@ -197,6 +205,11 @@ def test_restore_bad_input_lists_the_versions(restore: Procedure) -> None:
         assert outcome.record["outcome"] == "refused", outcome.output
         assert f"configuration_changes_version is {repr(version) if version else 'empty'}" in outcome.output
         assert versions("db2")[0]["id"] in outcome.output
+    # Their last changes are not the same one: `previous` would undo more on one host than on the other.
+    outcome = restore.run("--limit", "db2,proxy1", *given(configuration_changes_version="previous"))
+    assert outcome.record["outcome"] == "refused", outcome.output
+    assert "the last change of these hosts is not the same one" in outcome.record["refusal"]
+    assert f"{versions('proxy1')[2]['id']} on proxy1" in outcome.record["refusal"]
 
 
 def test_drift_is_found_named_and_healed(drift: Procedure, change: Procedure) -> None:

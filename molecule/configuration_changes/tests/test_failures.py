@@ -93,11 +93,14 @@ NAMED = (
     "managed_files['lost'] (set by --extra-vars) has the template 'no-such.j2', which is in none of",
     "has the path /etc/motd, which",
     "has validate 'ngnix' (did you mean 'nginx'?)",
+    "configuration_changes_batches has '0'; it has to be a number of hosts from 1 on, or a percentage such as 50%",
+    "configuration_changes_canaries names 'ap2', which is no host of the inventory (did you mean 'app2'?)",
 )
 
 
 def test_bad_input_is_named_before_any_host_is_touched(change: Procedure) -> None:
-    outcome = change.run(*given(managed_files=WRONG))
+    sizes = {"configuration_changes_batches": ["0"], "configuration_changes_canaries": ["app1", "ap2"]}
+    outcome = change.run(*given(managed_files=WRONG, **sizes))
     assert outcome.record["outcome"] == "refused", outcome.output
     said = plain(outcome.output)
     assert [text for text in NAMED if text not in said] == [], outcome.output
@@ -146,6 +149,55 @@ def test_failure_to_take_into_use_puts_the_host_back(change: Procedure) -> None:
     assert "no-such-option" not in shell("app1", f"cat {DROP_IN}")
     assert shell("app1", "systemctl is-active evidence-api") == "active\n"
     assert states("proxy1") == {"app1": "active", "app2": "active"}
+
+
+#: Takes away what the way back needs, at the start of the service.
+KEPT = "/var/lib/ops-runbook/configuration/objects"
+BARS = f"+/bin/sh -c 'test -e /root/kept || mv {KEPT} /root/kept'"
+#: Takes the host away from whoever changes it, at the start of its sshd, and lets none start again.
+LOSES = "/bin/sh -c 'systemctl mask --quiet --runtime ssh.service ssh.socket; pkill -KILL -x sshd; exit 1'"
+UNREACHED = {"Service": {"ExecStartPre": LOSES}}
+LOCK = "/var/lib/ops-runbook/change.lock"
+
+
+def test_failure_of_the_way_back_and_loss_of_a_host(change: Procedure) -> None:
+    """In one batch: a host that cannot be put back, one that is lost in the middle, and one that is put back."""
+    lines = {"LimitNOFILE": 8192, "Environment": "GUNICORN_CMD_ARGS=--no-such-option", "ExecStartPre": BARS}
+    lost = "{{ unreached if inventory_hostname == 'db2' else false }}"
+    motd = shell("db1", "cat /etc/motd")
+    limit = ("--limit", "app1,db1,db2")
+    outcome = change.run(
+        *limit,
+        *given(
+            service_lines=lines,
+            unreached=UNREACHED,
+            managed_services={"ssh": {"drop_ins": {"lost": lost}, "on_change": "restart"}},
+            notice="Not to be seen anywhere.",
+            configuration_changes_batches=["3"],
+        ),
+    )
+    assert outcome.returncode == 2, outcome.output
+    assert outcome.record["outcome"] == "failed", outcome.output
+    ends = {each["host"]: each["message"] for each in outcome.record["failures"] if "End the run" in each["task"]}
+    assert "app1 is in doubt" in ends["app1"]
+    assert f"cannot be restored: {KEPT}" in ends["app1"]
+    assert "db2 is in doubt" in ends["db2"]
+    assert "db2 is lost: " in ends["db2"]
+    assert "db1 has its former configuration again" in ends["db1"]
+    titles = {finding["host"]: finding["title"] for finding in outcome.findings if finding["check"] == "configuration"}
+    assert [("in doubt" in titles[host], "put back" in titles[host]) for host in ("app1", "db2")] == [(True, True)] * 2
+    assert titles["db1"].endswith("put back")
+    assert shell("db1", "cat /etc/motd") == motd
+    assert states("proxy1") == {"app1": "drained", "app2": "active"}
+    assert [shell(host, f"ls {LOCK} 2>/dev/null || true") for host in ("app1", "db1", "proxy1")] == [""] * 3
+
+    shell("app1", f"rm -rf {KEPT}; mv /root/kept {KEPT}")
+    shell("db2", "systemctl unmask --quiet --runtime ssh.service ssh.socket; systemctl restart ssh.service")
+    mended = change.run(*limit)
+    assert mended.returncode == 0, mended.output
+    assert states("proxy1") == {"app1": "active", "app2": "active"}
+    assert [unfinished(host) for host in HOSTS] == [[]] * len(HOSTS)
+    assert shell("app1", f"grep -c no-such-option {DROP_IN} || true") == "0\n"
 
 
 def test_interruption_is_finished_by_the_next_run(change: Procedure) -> None:

@@ -69,9 +69,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         known = list(self._task.get_variable_manager()._inventory.hosts)
         errors = [*_wrong_options(arguments), *wrong_canaries(arguments["canaries"], names, known, arguments["mode"])]
         hosts = {name: Inspected() for name in names}
-        if not errors:
-            self._jobs(hosts, arguments, variables)
-            errors = _by_hosts(hosts)
+        self._jobs(hosts, arguments, variables)
+        errors += _by_hosts(hosts)
         if errors:
             return _refusal(errors, "no host was touched")
         self._inspect(hosts, variables)
@@ -191,7 +190,9 @@ def wrong_canaries(canaries: list[str], names: list[str], known: list[str], mode
         ]
     if canaries and mode == "apply" and not set(canaries) & set(names):
         of_run = ", ".join(names[:MOST_ERRORS])
-        return [f"configuration_changes_canaries names {', '.join(canaries)}, none of them a host of this run: {of_run}"]
+        return [
+            f"configuration_changes_canaries names {', '.join(canaries)}, none of them a host of this run: {of_run}"
+        ]
     return []
 
 
@@ -242,16 +243,17 @@ def _unclear(hosts: Mapping[str, Inspected]) -> Iterator[str]:
     if len(last) > 1:
         said = "; ".join(f"{version} on {', '.join(names[:MOST_ERRORS])}" for version, names in last.items())
         yield (
-            "configuration_changes_version is 'previous', the state before the last change, and the last change of these"
-            f" hosts is not the same one: {said}. --limit the run to hosts of one change, or"
+            "configuration_changes_version is 'previous', the state before the last change, and the last change of"
+            f" these hosts is not the same one: {said}. --limit the run to hosts of one change, or"
         )
     for name, host in hosts.items():
         rows = [] if host.said.get("unfinished") else host.said.get("rows", [])
         subjects = [row["subject"] for row in rows if row["altered"]]
         if subjects:
             yield (
-                f"configuration_changes_version is 'previous', but {', '.join(subjects[:MOST_ERRORS])} on {name} is not what"
-                " the last version left: somebody has changed it since, and would lose that. To do it all the same,"
+                f"configuration_changes_version is 'previous', but {', '.join(subjects[:MOST_ERRORS])} on {name} is"
+                " not what the last version left: somebody has changed it since, and would lose that. To do it all the"
+                " same,"
             )
 
 

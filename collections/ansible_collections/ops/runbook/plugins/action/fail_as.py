@@ -28,13 +28,18 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "outcome": {"type": "str", "choices": list(OUTCOMES), "default": OUTCOMES[0]},
                 "way_back": {"type": "list", "elements": "dict"},
                 "stuck": {"type": "str"},
+                "because": {"type": "str", "default": ""},
             },
             required_by={"way_back": ["stuck"]},
         )
-        outcome, message = arguments["outcome"], arguments["msg"]
+        outcome, message, because = arguments["outcome"], arguments["msg"], arguments["because"]
         problems = list(_problems(arguments["way_back"] or ()))
         if problems:
+            # What to do comes first: of a long message, records keep the beginning.
             outcome, message = "failed", "\n".join([arguments["stuck"], *problems])
+            because = because and f"The change itself had failed: {because}"
+        if because:
+            message = f"{message}\n{because}" if problems else f"{message}: {because}"
         result: dict[str, Any] = {"failed": True, "changed": False, "msg": message}
         if outcome == "failed":
             # Whatever became of other hosts: this run has not put everything back.

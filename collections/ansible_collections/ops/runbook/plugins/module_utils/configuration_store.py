@@ -141,10 +141,7 @@ class Store:
         if target == PREVIOUS and past:
             # A restore is no change to be undone: going back once more leads to where it led.
             target = past[-1].get("restored") or ([ORIGIN] + [version["id"] for version in past])[-2]
-        if target in (ORIGIN, PREVIOUS):
-            undone = past
-        else:
-            undone = [version for version in past if version["id"] > target]
+        undone = [version for version in past if target in (ORIGIN, PREVIOUS) or version["id"] > target]
         kept = past[: len(past) - len(undone)]
         first: dict[tuple[str, str], Step] = {}
         for version in reversed(undone):

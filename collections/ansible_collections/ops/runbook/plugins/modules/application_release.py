@@ -21,7 +21,8 @@ options:
       - V(answering) only sends the requests.
       - V(rolled_back) goes back to what ran before the change and ends it.
       - V(settled) ends the change, lets C(previous) name what ran before, and removes old releases. After a way back
-        (O(back)) C(previous) names the release itself, so that going back twice leads no further.
+        (O(back)) C(previous) names the release itself, so that going back twice leads no further; of an update that
+        was interrupted and is undone nothing is remembered.
     type: str
     required: true
     choices: [built, active, answering, rolled_back, settled]
@@ -298,7 +299,7 @@ class Steps:
         current = store.linked(self.root, "current")
         former = change.get("previous") or (current if self.check else "")
         previous = former if former and former != self.release else store.linked(self.root, "previous")
-        if self.options["back"]:
+        if self.options["back"] and former != self.release:
             previous = self.release
         removed = store.superfluous(self.root, self.options["keep"], self.release, previous)
         if not self.check:

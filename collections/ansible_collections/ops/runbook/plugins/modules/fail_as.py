@@ -35,6 +35,10 @@ options:
   stuck:
     description: With O(way_back), what state the host may be in, and what to do, where it was not put back.
     type: str
+  because:
+    description: Why there was a way back. It follows O(msg), or O(stuck) and the message of the step.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Fails in check mode too.
@@ -53,6 +57,7 @@ EXAMPLES = r"""
     msg: "app1 has its old packages again."
     way_back: ["{{ packages_put_back | default({}) }}", "{{ traffic_restored | default({}) }}"]
     stuck: "app1 may have old or new packages, and gets no requests. Mend it, then run this again."
+    because: "{{ ansible_failed_result.msg }}"
 """
 
 RETURN = r"""

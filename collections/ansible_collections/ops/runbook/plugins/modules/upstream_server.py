@@ -69,7 +69,7 @@ from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
 
-
+#: Of the two states.
 OTHER = {"active": "drained", "drained": "active"}
 
 

@@ -170,8 +170,9 @@ def _previous(host: Host) -> str:
     if host.current not in ends:
         known = ", ".join(sorted(host.releases)) or "none"
         raise PlanError(
-            f"dependency_updates_release is previous, but {host.name} runs {host.current or 'nothing'}, and its change.json"
-            f" tells of a change from {ends[1]} to {ends[0]}: somebody has switched it since. Name the release; there are {known}"
+            f"dependency_updates_release is previous, but {host.name} runs {host.current or 'nothing'}, and its"
+            f" change.json tells of a change from {ends[1]} to {ends[0]}: somebody has switched it since. Name the"
+            f" release; there are {known}"
         )
     return ends[0] if change.get("back") else ends[1]
 

@@ -39,7 +39,7 @@ class Result:
         """The release that the host runs now."""
         step = self.step
         if self.word == "in doubt":
-            return f"{step['former']} or {step['release']}"
+            return " or ".join(dict.fromkeys([step["former"], step["release"]]))
         done = self.concluded or not step["pending"]
         return str(step["release"] if done and not self.rolled_back else step["former"])
 

@@ -26,10 +26,14 @@ def lost_is_failed(run: Run) -> Run:
     @functools.wraps(run)
     def answered(action: Any, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         try:
-            return run(action, tmp, task_vars)
+            result = run(action, tmp, task_vars)
+            # Ansible does this after the action, when nobody can answer for a lost connection any more.
+            action.cleanup()
         except AnsibleConnectionFailure as error:
             host = str(action._task.delegate_to or (task_vars or {}).get("inventory_hostname", "the host"))
             text = f"{host} is lost: {' '.join(str(error).split())}"
-            return {"failed": True, "changed": False, "lost": host, "msg": text}
+            result = {"failed": True, "changed": False, "lost": host, "msg": text}
+        action._cleanup_remote_tmp = False
+        return result
 
     return answered

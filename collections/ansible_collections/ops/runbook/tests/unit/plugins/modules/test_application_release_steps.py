@@ -135,6 +135,18 @@ def test_way_back_of_an_update_is_the_end_of_the_way(host: Host) -> None:
     assert host.links == ("old", "old")
 
 
+def test_an_update_that_is_undone_leaves_the_way_back_of_the_one_before(host: Host) -> None:
+    store.finish(store.begin(host.root, "newer"))
+    for state in ("built", "active", "settled"):
+        host.step(state, keep=3)
+    host.step("built", "newer")
+    host.step("active", "newer")
+    for state in ("built", "active", "settled"):
+        host.step(state, back=True, keep=3)
+    assert host.links == ("new", "old")
+    assert store.read_change(host.root) == {}
+
+
 def test_way_back_of_a_second_attempt_leads_to_where_the_first_began(host: Host) -> None:
     store.finish(store.begin(host.root, "newer"))
     host.step("built")

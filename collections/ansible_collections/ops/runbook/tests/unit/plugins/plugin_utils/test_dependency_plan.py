@@ -125,7 +125,8 @@ def test_way_back_twice_is_nothing_to_do() -> None:
 def test_previous_of_a_switch_by_hand_is_refused() -> None:
     change = {"release": "1.0-second", "previous": "1.0-first", "active": "?"}
     there = host(FIRST, SECOND, release("1.0-third", "8.6"), current="1.0-third", change=change)
-    with pytest.raises(PlanError, match=r"app1 runs 1\.0-third, .* from 1\.0-first to 1\.0-second.*; there are 1\.0-first"):
+    said = r"app1 runs 1\.0-third, .* from 1\.0-first to 1\.0-second.*; there are 1\.0-first"
+    with pytest.raises(PlanError, match=said):
         back([there], "previous")
     assert back([there], "1.0-first")[0].pending
 
