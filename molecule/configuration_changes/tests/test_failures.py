@@ -157,6 +157,7 @@ BARS = f"+/bin/sh -c 'test -e /root/kept || mv {KEPT} /root/kept'"
 #: Takes the host away from whoever changes it, at the start of its sshd, and lets none start again.
 LOSES = "/bin/sh -c 'systemctl mask --quiet --runtime ssh.service ssh.socket; pkill -KILL -x sshd; exit 1'"
 UNREACHED = {"Service": {"ExecStartPre": LOSES}}
+SSH_DROP_IN = "/etc/systemd/system/ssh.service.d/lost.conf"
 LOCK = "/var/lib/ops-runbook/change.lock"
 
 
@@ -191,13 +192,13 @@ def test_failure_of_the_way_back_and_loss_of_a_host(change: Procedure) -> None:
     assert states("proxy1") == {"app1": "drained", "app2": "active"}
     assert [shell(host, f"ls {LOCK} 2>/dev/null || true") for host in ("app1", "db1", "proxy1")] == [""] * 3
 
-    shell("app1", f"rm -rf {KEPT}; mv /root/kept {KEPT}")
-    shell("db2", "systemctl unmask --quiet --runtime ssh.service ssh.socket; systemctl restart ssh.service")
+    shell("db2", f"rm -f {SSH_DROP_IN}; systemctl unmask --quiet --runtime ssh.service ssh.socket; systemctl restart ssh")
     mended = change.run(*limit)
     assert mended.returncode == 0, mended.output
     assert states("proxy1") == {"app1": "active", "app2": "active"}
     assert [unfinished(host) for host in HOSTS] == [[]] * len(HOSTS)
     assert shell("app1", f"grep -c no-such-option {DROP_IN} || true") == "0\n"
+    shell("app1", "rm -r /root/kept")
 
 
 def test_interruption_is_finished_by_the_next_run(change: Procedure) -> None:
