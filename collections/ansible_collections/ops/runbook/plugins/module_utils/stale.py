@@ -118,6 +118,30 @@ def show_units(units: Iterable[str], *properties: str) -> dict[str, dict[str, st
     }
 
 
+def running_services() -> list[str]:
+    """The services that have processes now."""
+    command = ["systemctl", "list-units", "--type=service", "--state=running", "--plain", "--no-legend"]
+    # pylint: disable-next=ansible-bad-function
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return sorted(line.split()[0] for line in out.splitlines() if line.strip())
+
+
+def dead_services(expected: Iterable[str], packages: Iterable[str]) -> list[str]:
+    """Those of the services that do not run, and are not about to.
+
+    Static ones come and go with whoever needs them, but for those of these packages.
+    """
+    properties = ("LoadState", "ActiveState", "SubState", "UnitFileState", "FragmentPath")
+    files = package_files(packages)
+    return [
+        unit
+        for unit, shown in show_units(expected, *properties).items()
+        if shown.get("LoadState") == "loaded"
+        and (shown["ActiveState"] in ("inactive", "failed") or shown.get("SubState") == "auto-restart")
+        and (shown.get("UnitFileState") != "static" or _without_usr(shown.get("FragmentPath", "")) in files)
+    ]
+
+
 def loaded_units(patterns: Sequence[str]) -> list[str]:
     """The units that are named or match: packages ask for `postgresql@15-*.service`."""
     names = {name for name in patterns if not re.search(r"[*?[]", name)}

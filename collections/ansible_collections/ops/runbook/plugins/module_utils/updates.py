@@ -19,7 +19,7 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Optional
 
-from ansible_collections.ops.runbook.plugins.module_utils import packages
+from ansible_collections.ops.runbook.plugins.module_utils import packages, stale
 from ansible_collections.ops.runbook.plugins.module_utils.packages import Apt, PackageError
 
 TRANSACTION = f"{packages.STORE}/transaction.json"
@@ -80,7 +80,12 @@ def save(updates: Sequence[Mapping[str, str]], run: str, timeout: float) -> bool
     if errors:
         raise PackageError("; ".join(errors))
     changed = _fetch(updates, known, needed["fetch"])
-    opened = read() or {"run": run, "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "packages": []}
+    opened = read() or {
+        "run": run,
+        "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "packages": [],
+        "running": stale.running_services(),
+    }
     names = {package["name"] for package in opened["packages"]}
     added = [
         dict(update, architecture=_architecture(update, known)) for update in updates if update["name"] not in names
@@ -229,6 +234,12 @@ def close(keep_days: int) -> bool:
             os.remove(path)
             changed = True
     return changed
+
+
+def running_before() -> list[str]:
+    """The services that ran when the open transaction began."""
+    found: list[str] = (read() or {}).get("running", [])
+    return found
 
 
 def deferred_units() -> list[str]:

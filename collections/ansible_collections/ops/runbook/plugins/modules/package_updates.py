@@ -81,6 +81,12 @@ units:
   elements: str
   returned: always
   sample: [nginx.service]
+running:
+  description: Services that ran before the update.
+  type: list
+  elements: str
+  returned: success
+  sample: [nginx.service, ssh.service]
 """
 
 import subprocess
@@ -100,8 +106,9 @@ PACKAGE = {
 def predicted(state: str, wanted: list[dict[str, Any]]) -> dict[str, Any]:
     """What a run would report."""
     if state in ("rolled_back", "closed"):
-        return {"changed": bool(wanted) or updates.read() is not None, "packages": [], "units": []}
-    return {"changed": bool(wanted), "packages": [dict(package, cves=[]) for package in wanted], "units": []}
+        return {"changed": bool(wanted) or updates.read() is not None, "packages": [], "units": [], "running": []}
+    found = [dict(package, cves=[]) for package in wanted]
+    return {"changed": bool(wanted), "packages": found, "units": [], "running": []}
 
 
 def done(state: str, wanted: list[dict[str, Any]], parameters: dict[str, Any]) -> dict[str, Any]:
@@ -137,7 +144,7 @@ def main() -> None:
             result = done(state, wanted, module.params)
         except (PackageError, OSError, subprocess.TimeoutExpired) as error:
             module.fail_json(msg=str(error), packages=[], units=updates.deferred_units())
-        result["units"] = updates.deferred_units()
+        result.update(units=updates.deferred_units(), running=updates.running_before())
     if state in ("applied", "rolled_back"):
         result["diff"] = {
             "before": "".join(f"{package['name']} {package['from']}\n" for package in result["packages"]),

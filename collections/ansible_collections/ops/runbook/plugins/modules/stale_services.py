@@ -29,8 +29,13 @@ options:
     type: list
     elements: str
     default: []
+  running:
+    description: Services that ran before an update. Those that are dead now are started, whatever their method is.
+    type: list
+    elements: str
+    default: []
   packages:
-    description: In check mode, predict what will be stale when these packages are updated.
+    description: The packages that were updated. In check mode, predict what will be stale when they are.
     type: list
     elements: str
     default: []
@@ -120,12 +125,17 @@ class Restarter:
         if method == "reexec":
             self.systemctl("daemon-reexec")
             return
-        if self.shown(unit).get("InvocationID", "") == invocation:
-            if method == "upgrade":
+        shown = self.shown(unit)
+        if shown["ActiveState"] == "failed":
+            self.systemctl("reset-failed", unit)  # systemd refuses what it has tried too often
+        if shown.get("InvocationID", "") == invocation:
+            if shown["ActiveState"] not in ("active", "reloading"):
+                self.systemctl("restart", unit)
+            elif method == "upgrade":
                 self.upgrade(unit)
             else:
                 self.systemctl(method, unit)
-        wait_for(lambda: self.shown(unit)["ActiveState"] in ("active", "failed"), self.timeout)
+        wait_for(lambda: self.shown(unit)["ActiveState"] in ("active", "inactive", "failed"), self.timeout)
         state = self.shown(unit)["ActiveState"]
         if state != "active":
             raise UnitError(f"{unit} is {state} after its restart; see journalctl --unit {unit}")
@@ -167,6 +177,12 @@ def _serving(pid_file: str, old: int) -> bool:
         return False
 
 
+def dead(module: AnsibleModule) -> list[str]:
+    """The services that ran before the update and do not now, but for those that are never restarted."""
+    found = stale.dead_services(module.params["running"], module.params["packages"])
+    return [unit for unit in found if stale.method_for(unit, module.params["methods"]) != "never"]
+
+
 def wanted(module: AnsibleModule) -> tuple[dict[str, list[str]], dict[str, str]]:
     """What is stale, and the method of each unit that has to be restarted."""
     found = stale.stale_units(module.params["packages"] if module.check_mode else None)
@@ -175,6 +191,8 @@ def wanted(module: AnsibleModule) -> tuple[dict[str, list[str]], dict[str, str]]
         if shown.get("ActiveState") != "inactive":  # also what has failed, and is to run again
             found[unit] = ["its package asks for it"]
     methods = {unit: stale.method_for(unit, module.params["methods"]) for unit in found}
+    for unit in set(dead(module)) - set(found):
+        found[unit], methods[unit] = ["it ran before the update"], "restart"
     return found, dict(sorted(methods.items(), key=lambda item: (item[1] != "reexec", item[0])))
 
 
@@ -184,6 +202,7 @@ def main() -> None:
         argument_spec={
             "methods": {"type": "dict", "default": {}},
             "units": {"type": "list", "elements": "str", "default": []},
+            "running": {"type": "list", "elements": "str", "default": []},
             "packages": {"type": "list", "elements": "str", "default": []},
             "timeout": {"type": "int", "default": 60},
         },
@@ -197,7 +216,7 @@ def main() -> None:
     found, methods = wanted(module)
     waiting = [unit for unit, method in methods.items() if method == "never"]
     units = [unit for unit in methods if unit not in waiting]
-    errors = []
+    errors = {}
     if not module.check_mode:
         restarter = Restarter(module)
         before = stale.show_units(units, "InvocationID")
@@ -205,10 +224,13 @@ def main() -> None:
             try:
                 restarter.restart(unit, methods[unit], before[unit].get("InvocationID", ""))
             except (UnitError, OSError) as error:
-                errors.append(f"{unit}: {error}")
+                errors[unit] = str(error)
+        for unit in dead(module):
+            errors.setdefault(unit, "it ran before the update; it was started, and has ended")
     result = {"changed": bool(units), "restarted": units, "waiting": waiting, "stale": found}
     if errors:
-        module.fail_json(msg="not restarted: " + "; ".join(errors), **result)
+        said = "; ".join(f"{unit}: {error}" for unit, error in errors.items())
+        module.fail_json(msg=f"not restarted: {said}", **result)
     module.exit_json(**result)
 
 

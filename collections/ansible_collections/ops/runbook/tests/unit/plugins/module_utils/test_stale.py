@@ -75,6 +75,35 @@ def test_descendants_of_the_main_process_belong_to_it() -> None:
     assert not stale._below(table[12], 10, table)
 
 
+@pytest.mark.parametrize(
+    ("changes", "dead"),
+    [
+        ({}, False),
+        ({"ActiveState": "inactive", "SubState": "dead"}, True),
+        ({"ActiveState": "failed", "SubState": "failed"}, True),
+        ({"ActiveState": "activating", "SubState": "auto-restart"}, True),
+        ({"ActiveState": "activating", "SubState": "start"}, False),
+        ({"ActiveState": "inactive", "LoadState": "not-found"}, False),
+        ({"ActiveState": "inactive", "UnitFileState": "static"}, False),
+        (
+            {
+                "ActiveState": "inactive",
+                "UnitFileState": "static",
+                "FragmentPath": "/usr/lib/systemd/system/agent.service",
+            },
+            True,
+        ),
+    ],
+)
+def test_a_service_that_ran_and_does_not_now(
+    changes: dict[str, str], dead: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = {"LoadState": "loaded", "ActiveState": "active", "SubState": "running", "UnitFileState": "enabled"}
+    monkeypatch.setattr(stale, "package_files", lambda _packages: {"/lib/systemd/system/agent.service"})
+    monkeypatch.setattr(stale, "show_units", lambda units, *_names: {unit: {**shown, **changes} for unit in units})
+    assert stale.dead_services(["agent.service"], ["agent"]) == (["agent.service"] if dead else [])
+
+
 def test_it_is_a_program_by_itself() -> None:
     """An inspection sends it through a pipe."""
     source = Path(stale.__file__).read_text(encoding="utf-8")
