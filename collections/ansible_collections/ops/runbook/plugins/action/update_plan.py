@@ -52,6 +52,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "security_updates_plan": {host.name: host.to_dict() for host in hosts},
                 "security_updates_order": [name for batch in batches for name in batch],
                 "security_updates_serial": [len(batch) for batch in batches],
+                "security_updates_locked": updates_plan.to_lock(hosts),
             },
             VariableLayer.REGISTER_VARS,
         )
@@ -81,7 +82,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _hosts(self, options: Mapping[str, Mapping[str, Any]]) -> list[Host]:
         """Look at every host; refuses if one cannot be looked at."""
         self._answers = answers = updates_inspection.inspected(self, self._variables, options)
-        _refuse("Correct the inventory or the command line", updates_plan.unknown_packages(answers))
+        _refuse("Correct the inventory or the command line", updates_plan.unknown_packages(answers, options))
         errors = [(name, answers[name]["error"]) for name in options if "error" in answers[name]]
         _refuse("Repair that first, or leave the host out with --limit", role_options.by_hosts(errors, 0))
         return [updates_inspection.host_of(name, answers[name], options[name]) for name in options]

@@ -38,6 +38,7 @@ _REMV = re.compile(r"^Remv (\S+)", re.MULTILINE)
 _URI = re.compile(r"^'[^']+' (\S+) (\d+)", re.MULTILINE)
 _CVE = re.compile(r"\bCVE-\d{4}-\d{4,}\b")
 _ENTRY = re.compile(r"^\S+ \(([^)]+)\) ", re.MULTILINE)
+_WILDCARD = re.compile(r"[*?[]")
 #: Unattended, in words that can be parsed.
 ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C", "APT_LISTCHANGES_FRONTEND": "none"}
 
@@ -189,7 +190,12 @@ class Choice:
 
     def names(self) -> list[str]:
         """What the lists name without wildcards."""
-        return [name for name in (*self.only, *self.exclude) if not re.search(r"[*?[]", name)]
+        return [name for name in (*self.only, *self.exclude) if not _WILDCARD.search(name)]
+
+    def unmatched(self, known: Iterable[str]) -> list[str]:
+        """The patterns of packages to update that no installed package matches: they would update nothing, silently."""
+        names = list(known)
+        return [word for word in self.only if _WILDCARD.search(word) and not fnmatch.filter(names, word)]
 
     def is_security(self, update: Mapping[str, str]) -> bool:
         """Whether one of the update's origins is one of security updates."""
@@ -363,57 +369,75 @@ def sources_digest() -> str:
     return digest.hexdigest()
 
 
-def newer_listed(known: Mapping[str, Installed]) -> bool:
-    """Whether the host's own lists name a newer version of anything that is installed.
+def newer_listed(versions: Mapping[str, Iterable[str]]) -> Optional[set[tuple[str, str]]]:
+    """Which of these versions of packages are older than one that the host's own lists name: (name, version).
 
-    Apt takes many times as long to say that nothing is pending.
+    None where the lists cannot be read: they may name anything, and apt has to say. It takes many times as long.
     """
     lists = glob.glob(f"{LISTS}/*_Packages*")
-    versions: dict[str, set[str]] = {}
-    for name, package in known.items():
-        versions.setdefault(name.partition(":")[0], set()).add(package.version)
-    listed = set()
+    asked = {name: set(some) for name, some in versions.items()}
     script = f"{HELPER} cat-file \"$@\" | grep -E '^(Package|Version): '"
     done = call(["bash", "-o", "pipefail", "-c", script, "bash", *lists])
     if not lists or done.returncode != 0:
-        return True  # what cannot be read may name anything: apt has to say
+        return None
+    listed = set()
     for line in done.stdout.splitlines():
         field, _colon, text = line.partition(": ")
         if field == "Package":
             name = text
-        elif name in versions and text not in versions[name]:
+        elif name in asked and asked[name] - {text}:
             listed.add((name, text))
-    return any(_newer(version, old) for name, version in listed for old in versions[name])
+    pairs = {(name, old, new) for name, new in listed for old in asked[name] if old != new}
+    return {(name, old) for name, old, new in pairs if _newer(new, old)}
 
 
-def idle_of(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Whether there is nothing to do if the host's lists are fresh, without asking the archives or apt."""
+def listing_of(request: Mapping[str, Any]) -> dict[str, Any]:
+    """What has to be known of a host so that another one with the same lists can say whether it has anything to do.
+
+    Not C(plain) is a host whose own apt has to say.
+    """
     known = installed()
-    strange = not all(package.good for package in known.values()) or os.path.exists(f"{SETTINGS}/preferences")
-    strange = strange or bool(glob.glob(f"{SETTINGS}/preferences.d/*"))
-    unknown = [name for name in Choice(request).names() if name not in known]
-    idle = not strange and not unknown and not newer_listed(known)
-    return {"idle": idle, "sources": sources_digest(), "updates": [], "kept": [], "unknown": [], "against": []}
+    choice = Choice(request)
+    plain = all(package.good for package in known.values()) and not os.path.exists(f"{SETTINGS}/preferences")
+    plain = plain and not glob.glob(f"{SETTINGS}/preferences.d/*") and all(name in known for name in choice.names())
+    plain = plain and not any(":" in name for name in known)  # two architectures may have two versions of a package
+    versions = {name: package.version for name, package in known.items()}
+    nothing: dict[str, list[Any]] = {"updates": [], "kept": [], "against": [], "unknown": choice.unmatched(known)}
+    return {**nothing, "plain": plain, "sources": sources_digest(), "versions": versions}
 
 
 def packages_of(request: Mapping[str, Any], interrupted: bool) -> dict[str, Any]:
-    """What is pending, and what stands against installing it: the answer of an inspection, which changes nothing."""
+    """What is pending, and what stands against installing it: the answer of an inspection, which changes nothing.
+
+    Where the request has C(versions) of hosts with the same lists, C(older) are those of which the lists have newer
+    ones, and apt is not asked where none of this host's is among them. Where the archives have newer lists nothing is
+    said of C(older).
+    """
     known = installed()
     choice = Choice(request)
     broken = [name for name, package in known.items() if not package.good]
     if broken and not interrupted:
         raise PackageError(f"dpkg left {', '.join(broken[:5])} half installed: run `dpkg --configure -a` and look why")
     with fresh_apt(request["timeout"]) as (apt, news):
-        unknown = unknown_names(apt, choice.names(), known)
-        try:
-            found = pending(apt, choice, known)
-        except PackageError:
-            if not broken:
-                raise
-            found = {"updates": [], "kept": []}  # the interrupted update is finished first; the next run sees the rest
-        against = []
-        if found["updates"]:
-            needed = files_needed(apt, found["updates"], known)
-            against = [f"there is no way back for {name}" for name in needed["lost"]]
-            against += space_errors(needed["space"])
-    return {**found, "unknown": unknown, "against": against, "news": news}
+        asked = request.get("versions") or {}
+        older = newer_listed(asked) if asked and not news else None
+        answer = {} if older is None else {"older": sorted(older)}
+        if older is not None and not any((name, package.version) in older for name, package in known.items()):
+            return {**answer, "updates": [], "kept": [], "unknown": choice.unmatched(known), "against": []}
+        return {**answer, **_pending_of(apt, choice, known, broken)}
+
+
+def _pending_of(apt: Apt, choice: Choice, known: Mapping[str, Installed], broken: Sequence[str]) -> dict[str, Any]:
+    unknown = [*unknown_names(apt, choice.names(), known), *choice.unmatched(known)]
+    try:
+        found = pending(apt, choice, known)
+    except PackageError:
+        if not broken:
+            raise
+        found = {"updates": [], "kept": []}  # the interrupted update is finished first; the next run sees the rest
+    against = []
+    if found["updates"]:
+        needed = files_needed(apt, found["updates"], known)
+        against = [f"there is no way back for {name}" for name in needed["lost"]]
+        against += space_errors(needed["space"])
+    return {**found, "unknown": unknown, "against": against}

@@ -15,7 +15,7 @@ description:
   - Refuses the run where an option is wrong, a host cannot be looked at, an old version could not be had back, there is
     no room, or a database must not be restarted now. In check mode the last is a warning.
   - Sets C(security_updates_plan) (host to what was found), C(security_updates_order) (hosts with work, in their order)
-    and C(security_updates_serial) (sizes of the batches) for all hosts.
+    C(security_updates_serial) (sizes of the batches) and C(security_updates_locked) (hosts to lock) for all hosts.
   - For the role C(security_updates), whose variables it reads.
 options: {}
 attributes:

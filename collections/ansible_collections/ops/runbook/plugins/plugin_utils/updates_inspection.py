@@ -5,24 +5,26 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.ops.runbook.plugins.module_utils import packages
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_lock import PATH
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut, Reply
 from ansible_collections.ops.runbook.plugins.plugin_utils.marked import answer_behind
 from ansible_collections.ops.runbook.plugins.plugin_utils.updates_plan import Host
 
 #: Prefix of the answer, among whatever else a log-in prints.
 MARK = "@ops.runbook.updates "
-_SOURCES = ("packages", "database_state", "stale")
+_SOURCES = ("packages", "database_state")
 _MAIN = f"""
 def main(request):
-    answer = {{"databases": databases(), "stale": stale_units(), "reboot": os.path.exists("/run/reboot-required")}}
+    answer = {{"databases": databases(), "reboot": os.path.exists("/run/reboot-required")}}
+    answer["locked"] = os.path.exists({PATH!r})
     try:
         answer["interrupted"] = os.path.exists(STORE + "/transaction.json")
-        answer.update(packages_of(request, answer["interrupted"]) if request["refresh"] else idle_of(request))
+        answer.update(packages_of(request, answer["interrupted"]) if request["refresh"] else listing_of(request))
     except PackageError as error:
         answer["error"] = str(error)
     print({MARK!r} + json.dumps(answer))
@@ -30,7 +32,7 @@ def main(request):
 
 
 def program(request: Mapping[str, Any]) -> bytes:
-    """The program for one host's request: scope, origins, only, exclude, timeout, refresh."""
+    """The program for one host's request: scope, origins, only, exclude, timeout, refresh, versions."""
     folder = Path(packages.__file__).parent
     sources = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in _SOURCES]
     joined = [re.sub(r"^from __future__ .*\n", "", source, flags=re.MULTILINE) for source in sources]
@@ -49,16 +51,39 @@ def inspected(
 ) -> dict[str, dict[str, Any]]:
     """What each host answers; the key `error` says why it does not.
 
-    Where a host's own lists have nothing for it, another host that gets the same lists from the same archives can tell
-    whether they are the newest: of such hosts only one asks the archives.
+    All say what they have and which lists. Of the hosts that get the same lists from the same archives only one asks
+    these, and looks whether the lists name something newer for any of them: that is most of the work. Where they do, or
+    are not the newest any more, apt on the host itself has to say.
     """
     look = _Look(action, variables, options)
-    quick = look.at(options, refresh=False)
-    idle = {name: found["sources"] for name, found in quick.items() if found.get("idle") and not found["interrupted"]}
-    asking = {sources: name for name, sources in idle.items()}
-    full = look.at([name for name in options if asking.get(idle.get(name, "")) in (None, name)], refresh=True)
-    behind = [name for name, sources in idle.items() if name not in full and full[asking[sources]].get("news", True)]
-    return {**quick, **full, **look.at(behind, refresh=True)}
+    quick = look.at(dict.fromkeys(options), refresh=False)
+    alike: dict[str, list[str]] = {}
+    for name, found in quick.items():
+        if found.get("plain") and not found["interrupted"]:
+            alike.setdefault(found["sources"], []).append(name)
+    others = {names[0]: names[1:] for names in alike.values()}
+    versions = {name: _versions(quick[one] for one in (name, *names)) for name, names in others.items()}
+    behind = {name for names in others.values() for name in names}
+    first = [name for name in options if name not in behind and "error" not in quick[name]]
+    full = look.at({name: versions.get(name) for name in first}, refresh=True)
+    again = [name for asked, names in others.items() for name in names if _has_older(quick[name], full[asked])]
+    full.update(look.at(dict.fromkeys(again), refresh=True))
+    return {**quick, **full}
+
+
+def _versions(found: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Package → every version that one of the hosts has."""
+    every: dict[str, set[str]] = {}
+    for host in found:
+        for package, version in host["versions"].items():
+            every.setdefault(package, set()).add(version)
+    return {package: sorted(versions) for package, versions in every.items()}
+
+
+def _has_older(host: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:
+    """Whether the host that asked the archives knows something newer for this one, or does not know."""
+    older = asked.get("older")
+    return older is None or any([package, version] in older for package, version in host["versions"].items())
 
 
 class _Look:
@@ -74,9 +99,11 @@ class _Look:
             for name, values in options.items()
         }
 
-    def at(self, names: Iterable[str], *, refresh: bool) -> dict[str, dict[str, Any]]:
-        """The answers of some of them."""
-        requests = {name: {**self._requests[name], "refresh": refresh} for name in names}
+    def at(
+        self, versions: Mapping[str, Mapping[str, Sequence[str]] | None], *, refresh: bool
+    ) -> dict[str, dict[str, Any]]:
+        """The answers of some of them, each asked about these versions of packages too."""
+        requests = {name: {**self._requests[name], "refresh": refresh, "versions": of} for name, of in versions.items()}
         timeout = max((request["timeout"] for request in requests.values()), default=0) + 60.0
         replies = self._fan_out.run_python({name: program(request) for name, request in requests.items()}, timeout)
         return {name: answer(reply.stdout) or {"error": _failure(reply)} for name, reply in replies.items()}
@@ -90,5 +117,6 @@ def _failure(reply: Reply) -> str:
 
 def host_of(name: str, found: Mapping[str, Any], options: Mapping[str, Any]) -> Host:
     """A host from its answer."""
-    keys = ("updates", "kept", "databases", "interrupted", "stale", "reboot")
-    return Host(name, options["security_updates_tier"], **{key: found[key] for key in keys if key in found})
+    keys = ("updates", "kept", "databases", "interrupted", "locked", "reboot")
+    told = {key: found[key] for key in keys if key in found}
+    return Host(name, options["security_updates_tier"], proxies=options.get("traffic_proxies") or (), **told)

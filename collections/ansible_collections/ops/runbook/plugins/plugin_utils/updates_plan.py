@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from ansible_collections.ops.runbook.plugins.module_utils import database_state
@@ -26,8 +26,11 @@ class Host:
     databases: Sequence[Mapping[str, Any]] = ()
     #: An earlier run was interrupted in the middle of this host's update.
     interrupted: bool = False
-    stale: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    #: A run holds it, or died while it did.
+    locked: bool = False
     reboot: bool = False
+    #: The proxies that send requests to it.
+    proxies: Sequence[str] = ()
 
     @property
     def has_work(self) -> bool:
@@ -47,7 +50,7 @@ class Host:
 
     def to_dict(self) -> dict[str, Any]:
         """For the variables of the run."""
-        names = ("updates", "kept", "databases", "stale")
+        names = ("updates", "kept", "databases")
         return {
             "interrupted": self.interrupted,
             "reboot": self.reboot,
@@ -62,14 +65,20 @@ _ORDER = {"": 0, "standby": 0, "unknown": 1, "primary": 2}
 
 
 def batches(hosts: Iterable[Host], canary: Sequence[str], size: int) -> list[list[str]]:
-    """The hosts with work: each canary alone, then the others; primaries after everything else, each alone."""
+    """The hosts with work; primaries after everything else, each alone.
+
+    First what an interrupted run left half done, and may have drained: another server of its tier must not be drained
+    besides. Each of them alone, then each canary, then the others.
+    """
     every = list(hosts)
     members = Counter(host.group for host in every if host.group)
-    working = [host for host in every if host.has_work]
-    chosen = set(canary) or {host.name for host in sorted(working, key=lambda host: _ORDER[host.role])[:1]}
-    first = [host for host in working if host.name in chosen and host.role != "primary"]
-    rest = sorted((host for host in working if host not in first), key=lambda host: _ORDER[host.role])
-    made = [[host] for host in first]
+    working = sorted((host for host in every if host.has_work), key=lambda host: _ORDER[host.role])
+    begun = [host for host in working if host.interrupted and host.role != "primary"]
+    others = [host for host in working if host not in begun]
+    chosen = set(canary) or {host.name for host in others[:1]}
+    first = [host for host in every if host in others and host.name in chosen and host.role != "primary"]
+    rest = [host for host in others if host not in first]
+    made = [[host] for host in (*begun, *first)]
     open_batch: list[Host] = []
     for host in rest:
         if open_batch and not _fits(host, open_batch, members, size):
@@ -79,6 +88,12 @@ def batches(hosts: Iterable[Host], canary: Sequence[str], size: int) -> list[lis
     if open_batch:
         made.append(open_batch)
     return [[host.name for host in batch] for batch in made]
+
+
+def to_lock(hosts: Iterable[Host]) -> list[str]:
+    """The hosts that the run enters, those that a dead run has locked, and the proxies that they are drained at."""
+    touched = [host for host in hosts if host.has_work or host.locked]
+    return list(dict.fromkeys([*(host.name for host in touched), *(name for host in touched for name in host.proxies)]))
 
 
 def _fits(host: Host, batch: Sequence[Host], members: Mapping[str, int], size: int) -> bool:
@@ -128,13 +143,15 @@ def wrong_options(options: Mapping[str, Any], hosts: Sequence[str]) -> list[str]
     return errors
 
 
-def unknown_packages(answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def unknown_packages(answers: Mapping[str, Mapping[str, Any]], options: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Packages that the options name and that no host that was asked for them knows."""
     asked = [set(answer["unknown"]) for answer in answers.values() if "unknown" in answer]
     everywhere = sorted(set.intersection(*asked)) if asked else []
     return [
-        f"security_updates_only or security_updates_exclude names {package!r}, which is a package of no host"
+        f"{variable} names {package!r}, which is a package of no host"
+        for variable in ("security_updates_only", "security_updates_exclude")
         for package in everywhere
+        if any(package in values[variable] for values in options.values())
     ]
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -195,24 +196,105 @@ def lists(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+NOW = "3.0.20-1~deb12u2"
+
+
 @pytest.mark.parametrize(
     ("version", "newer"),
-    [("3.0.20-1~deb12u2", False), ("3.0.22-1~deb12u2", True), ("3.0.11-1~deb12u1", False), ("1:1.0", True)],
+    [(NOW, False), ("3.0.22-1~deb12u2", True), ("3.0.11-1~deb12u1", False), ("1:1.0", True)],
 )
 def test_lists_name_something_newer(lists: Path, version: str, newer: bool) -> None:
     (lists / "archive_security_Packages").write_text(f"Package: openssl\nArchitecture: amd64\nVersion: {version}\n")
-    assert packages.newer_listed({"openssl": package()}) is newer
-    assert packages.newer_listed({"libssl3": package()}) is False
+    assert packages.newer_listed({"openssl": [NOW]}) == ({("openssl", NOW)} if newer else set())
+    assert packages.newer_listed({"libssl3": [NOW]}) == set()
 
 
-def test_a_host_without_lists_has_to_ask(lists: Path) -> None:
+def test_lists_are_compared_with_each_version_that_a_host_has(lists: Path) -> None:
+    versions = {"openssl": ["3.0.1", NOW, "4.0"]}
+    assert packages.newer_listed(versions) == {("openssl", "3.0.1")}
+
+
+def test_missing_lists_say_nothing(lists: Path) -> None:
     (lists / "archive_main_Packages").unlink()
-    assert packages.newer_listed({"openssl": package()}) is True
+    assert packages.newer_listed({"openssl": [NOW]}) is None
 
 
-def test_a_host_whose_lists_cannot_be_read_has_to_ask(lists: Path) -> None:
+def test_lists_that_cannot_be_read_say_nothing(lists: Path) -> None:
     (lists / "cat-file").write_text('#!/bin/sh\nshift\ncat "$@"\nexit 100\n')
-    assert packages.newer_listed({"openssl": package()}) is True
+    assert packages.newer_listed({"openssl": [NOW]}) is None
+
+
+REQUEST = {"scope": "security", "origins": ["*-security"], "only": [], "exclude": [], "timeout": 5}
+
+
+@pytest.mark.parametrize(
+    ("known", "changes", "plain"),
+    [
+        ({"openssl": package()}, {}, True),
+        ({"openssl": package(good=False)}, {}, False),
+        ({"openssl": package(), "zlib1g:i386": package()}, {}, False),
+        ({"openssl": package()}, {"exclude": ["opnssl"]}, False),
+    ],
+)
+def test_of_which_hosts_another_can_tell(
+    lists: Path, known: dict[str, Installed], changes: dict[str, object], plain: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packages, "installed", lambda: known)
+    assert packages.listing_of({**REQUEST, **changes})["plain"] is plain
+
+
+def test_a_host_that_prefers_versions_asks_apt(lists: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(packages, "installed", dict)
+    (lists / "apt/preferences.d").mkdir()
+    (lists / "apt/preferences.d/pin").touch()
+    assert packages.listing_of(REQUEST)["plain"] is False
+
+
+@pytest.mark.parametrize(
+    ("request_", "news", "older"),
+    [
+        ({"versions": {"openssl": [NOW], "nginx": ["1.0"]}}, False, [("nginx", "1.0")]),
+        ({"versions": {"openssl": [NOW], "nginx": ["9.0"]}}, False, []),
+        ({"versions": {"openssl": [NOW]}}, True, None),
+        ({"versions": None}, False, None),
+        ({}, False, None),
+    ],
+    ids=["others have updates", "nobody has", "the archives have news", "asked for nobody", "alone"],
+)
+def test_apt_is_not_asked_where_the_newest_lists_have_nothing(
+    request_: dict[str, object], news: bool, older: object, archive: list[bool]
+) -> None:
+    archive.append(news)
+    found = packages.packages_of({**REQUEST, **request_}, interrupted=False)
+    assert (found.get("older"), found["updates"]) == (older, [] if older is not None else ["of apt"])
+
+
+def test_apt_is_asked_where_they_have_something_for_the_host_itself(archive: list[bool], lists: Path) -> None:
+    archive.append(False)
+    (lists / "archive_security_Packages").write_text("Package: openssl\nVersion: 9.0\n")
+    found = packages.packages_of({**REQUEST, "versions": {"openssl": [NOW]}}, interrupted=False)
+    assert found == {"older": [("openssl", NOW)], "updates": ["of apt"]}
+
+
+@pytest.fixture
+def archive(lists: Path, monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """A host with openssl and lists with a newer nginx. The test appends whether the archives have newer lists."""
+    news: list[bool] = []
+
+    @contextmanager
+    def fresh(_timeout: float) -> Iterator[tuple[Apt, bool]]:
+        yield Apt(), news[0]
+
+    monkeypatch.setattr(packages, "installed", lambda: {"openssl": package()})
+    monkeypatch.setattr(packages, "fresh_apt", fresh)
+    monkeypatch.setattr(packages, "_pending_of", lambda *_arguments: {"updates": ["of apt"]})
+    (lists / "archive_security_Packages").write_text("Package: nginx\nVersion: 9.0\n")
+    return news
+
+
+def test_patterns_that_match_nothing_are_told() -> None:
+    known = {"openssl": package()}
+    assert choice(only=["open*", "ngnix*", "nginx"], exclude=["x*"]).unmatched(known) == ["ngnix*"]
 
 
 def test_digest_tells_settings_lists_and_what_is_cut_short_apart(lists: Path) -> None:

@@ -69,6 +69,23 @@ def test_an_interrupted_host_has_work() -> None:
     assert batches([Host("app1", interrupted=True), Host("app2")], [], 2) == [["app1"]]
 
 
+def test_what_was_interrupted_is_finished_first_and_alone() -> None:
+    half = [Host("app2", "api", interrupted=True), Host("proxy1", updates=UPDATES, interrupted=True)]
+    assert batches([PLATFORM[1], *half], ["app1"], 5) == [["app2"], ["proxy1"], ["app1"]]
+    primary = Host("db1", updates=UPDATES, databases=PRIMARY, interrupted=True)
+    assert batches([primary, PLATFORM[4], half[0]], [], 5) == [["app2"], ["db2"], ["db1"]]
+
+
+def test_hosts_that_are_entered_or_locked_are_locked_with_their_proxies() -> None:
+    hosts = [
+        Host("app1", updates=UPDATES, proxies=("proxy1",)),
+        Host("app2", proxies=("proxy2",)),
+        Host("app3", locked=True, proxies=("proxy1", "proxy3")),
+    ]
+    assert updates_plan.to_lock(hosts) == ["app1", "app3", "proxy1", "proxy3"]
+    assert updates_plan.to_lock([hosts[1]]) == []
+
+
 def test_nothing_to_do() -> None:
     assert batches([Host("app1")], [], 2) == []
 
@@ -103,9 +120,13 @@ def test_good_options() -> None:
 
 
 def test_a_package_is_unknown_where_no_host_knows_it() -> None:
-    assert updates_plan.unknown_packages({"app1": {"unknown": ["nginx"]}, "proxy1": {"unknown": []}}) == []
-    errors = updates_plan.unknown_packages({"app1": {"unknown": ["nginxx"]}, "proxy1": {"unknown": ["nginxx"]}})
-    assert "'nginxx'" in errors[0]
+    options = {"app1": {**OPTIONS, "security_updates_exclude": ["nginxx", "nginx"]}, "proxy1": OPTIONS}
+    some = {"app1": {"unknown": ["nginx"]}, "proxy1": {"unknown": []}}
+    assert updates_plan.unknown_packages(some, options) == []
+    every = {"app1": {"unknown": ["nginxx"]}, "proxy1": {"unknown": ["nginxx"]}, "db1": {"error": "lost"}}
+    assert updates_plan.unknown_packages(every, options) == [
+        "security_updates_exclude names 'nginxx', which is a package of no host"
+    ]
 
 
 @pytest.mark.parametrize(
