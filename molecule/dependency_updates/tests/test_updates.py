@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from advisories import ADVISORIES
-from clients import clients
 from interruption import APPS, OLD, assert_converged, major, release, values, versions
 
 from tests.approved import Planned
+from tests.clients import clients
 from tests.scenario import Outcome, Procedure, Untouched, same_changes, shell
 
 #: Flask 1 takes a Jinja2 that the newest MarkupSafe has forgotten: it resolves, it installs, and it does not start.

@@ -1,24 +1,45 @@
-"""Updates reach every host; check mode says so before; the clients notice nothing."""
+"""Updates that a service cannot bear are put back; when it can, they reach every host. Clients notice nothing."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
-from clients import Clients, clients
 from genuine_updates import HOSTS, PACKAGES, assert_installed, candidates, make_pending, versions
 from interruption import INVENTORIES
 
+from tests.clients import Clients, clients
 from tests.scenario import Outcome, Procedure, Untouched, on_all, same_changes, shell
+
+#: What is updated in the first run, which fails on app2: its whole batch is put back, the canary before it stays.
+CANARY, BATCH, REST = ("app1",), ("app2", "proxy1"), ("db1", "db2")
+#: The service on app2 starts with no other libssl3 than the one that it has.
+FAULT = """
+folder=/etc/systemd/system/evidence-api.service.d
+mkdir -p $folder
+version=$(dpkg-query --show --showformat '${Version}' libssl3)
+cat > $folder/fault.conf <<DROP_IN
+[Service]
+ExecStartPre=+/bin/sh -c 'dpkg-query --show libssl3 | grep -F $version'
+DROP_IN
+systemctl daemon-reload
+"""
+MEND = "rm /etc/systemd/system/evidence-api.service.d/fault.conf; systemctl daemon-reload"
 
 
 @dataclass(frozen=True)
 class Runs:
-    """One platform, looked at in check mode, updated, and looked at again."""
+    """One platform: an update that fails in the middle, its fault removed, check mode, the update, and nothing left."""
 
     before: Mapping[str, Mapping[str, str]]
     wanted: Mapping[str, Mapping[str, str]]
+    failed: Outcome
+    put_back: Mapping[str, Mapping[str, str]]
+    beyond: Mapping[str, Mapping[str, str]]
+    traffic: Mapping[str, str]
+    clients_of_failed: Clients
     check: Outcome
     touched: Mapping[str, Mapping[str, str]]
     apply: Outcome
@@ -32,6 +53,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     procedure = Procedure("maintenance/security_updates", INVENTORIES, tmp_path_factory.mktemp("state"))
     make_pending()
     before, wanted = on_all(versions, HOSTS), on_all(candidates, HOSTS)
+    shell("app2", FAULT)
+    untouched = Untouched.hosts(*REST)
+    with clients() as seen_of_failed:
+        failed = procedure.run()
+    beyond, put_back = untouched.changes, on_all(versions, HOSTS)
+    traffic = json.loads(shell("proxy1", "upstream-state evidence-api"))
+    shell("app2", MEND)
     untouched = Untouched.hosts(*HOSTS)
     check = procedure.run("--check", "--diff")
     touched = untouched.changes
@@ -39,13 +67,37 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     with clients() as seen:
         apply = procedure.run("--diff")
     starts = database_starts() - starts
-    return Runs(before, wanted, check, touched, apply, starts, seen, procedure.run())
+    again = procedure.run()
+    return Runs(
+        before, wanted, failed, put_back, beyond, traffic, seen_of_failed, check, touched, apply, starts, seen, again
+    )
 
 
 def database_starts() -> int:
     """How often the primary has been started."""
     journal = shell("db1", "journalctl --quiet --no-pager --identifier systemd")
     return journal.count("Started postgresql@15-main.service")
+
+
+def test_failure_of_a_service_puts_the_whole_batch_back(runs: Runs) -> None:
+    assert runs.failed.returncode != 0
+    assert runs.failed.record["outcome"] == "rolled_back", runs.failed.output
+    assert runs.failed.bad == {(host, "updates"): "critical" for host in BATCH} | {
+        (host, "updates"): "warning" for host in REST
+    }
+    assert "evidence-api.service" in next(f["title"] for f in runs.failed.findings if f["host"] == "app2")
+    assert {host: runs.put_back[host] for host in BATCH} == {host: runs.before[host] for host in BATCH}
+    back = {(row[0], row[1]): (row[2], row[3]) for row in _table(runs.failed, "Put back")}
+    assert back == {
+        (host, name): (runs.wanted[host][name], runs.before[host][name]) for host in BATCH for name in PACKAGES[host]
+    }
+    assert set(runs.traffic.values()) == {"active"}
+
+
+def test_failure_leaves_batches_before_updated_and_those_behind_untouched(runs: Runs) -> None:
+    assert {host: runs.put_back[host] for host in CANARY} == {host: runs.wanted[host] for host in CANARY}
+    assert runs.beyond == {}
+    assert {change.host for change in runs.failed.changes} == {*CANARY, *BATCH}
 
 
 def test_success_installs_the_fixed_versions_everywhere(runs: Runs) -> None:
@@ -56,20 +108,18 @@ def test_success_installs_the_fixed_versions_everywhere(runs: Runs) -> None:
 
 
 def test_clients_of_the_proxy_see_no_error(runs: Runs) -> None:
-    assert runs.clients.errors == []
-    assert runs.clients.bad == {}
-    assert runs.clients.answers["GET 200"] > 100
-    assert runs.clients.answers["POST 201"] > 50
+    for seen in (runs.clients_of_failed, runs.clients):
+        assert seen.errors == []
+        assert seen.answers["GET 200"] > 100
+        assert seen.answers["POST 201"] > 50
     count = "select count(*) = count(distinct content) and count(*) = {} from evidence where name = 'loop'"
-    query = count.format(len(runs.clients.stored))
+    query = count.format(len(runs.clients.stored) + len(runs.clients_of_failed.stored))
     assert shell("db1", f'runuser -u postgres -- psql -XAtqc "{query}" evidence') == "t\n"
 
 
 def test_primary_is_last_and_alone(runs: Runs) -> None:
-    order = [change.host for change in runs.apply.changes if "Install the updates" in change.task]
-    assert order[-1] == "db1"
-    assert order.index("db2") < order.index("db1")
-    assert order[0] == "app1"
+    assert _order(runs.failed) == ["app1", "app2", "proxy1"]
+    assert _order(runs.apply) == ["app2", "proxy1", "db2", "db1"]
 
 
 def test_primary_is_restarted_only_once(runs: Runs) -> None:
@@ -89,7 +139,9 @@ def test_check_mode_predicts_and_touches_nothing(runs: Runs) -> None:
     applied = {(row[0], row[1]): (row[2], row[3]) for row in _table(runs.apply, "Updated")}
     assert predicted == applied
     assert applied == {
-        (host, name): (runs.before[host][name], runs.wanted[host][name]) for host in HOSTS for name in PACKAGES[host]
+        (host, name): (runs.before[host][name], runs.wanted[host][name])
+        for host in (*BATCH, *REST)
+        for name in PACKAGES[host]
     }
 
 
@@ -106,6 +158,10 @@ def test_second_run_changes_nothing(runs: Runs) -> None:
     assert runs.again.returncode == 0, runs.again.output
     assert runs.again.changes == ()
     assert "TASK [traffic" not in runs.again.output
+
+
+def _order(outcome: Outcome) -> list[str]:
+    return [change.host for change in outcome.changes if "Install the updates" in change.task]
 
 
 def _table(outcome: Outcome, title: str) -> list[list[str]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from tests.scenario import ROOT, Outcome, Procedure, on_all, shell
@@ -18,18 +20,23 @@ class Platform:
         self.procedure = procedure
         self._number = 0
 
-    def publish(self, kind: str = "") -> str:
-        """Put a new version into the repository; the hosts have version 1.0."""
+    def publish(self, kind: str = "", *, hosts: tuple[str, ...] = HOSTS) -> str:
+        """Put a new version into the repository; these hosts get version 1.0."""
         self._number += 1
         version = f"1.{self._number}"
         shell("db2", f"lab-repository {version} {kind}")
         former = "apt-get -qq install --allow-downgrades lab-agent=1.0 >/dev/null 2>&1"
-        on_all(lambda host: shell(host, f"apt-get -qq update; {former}; systemctl is-active --quiet lab-agent"), HOSTS)
+        on_all(lambda host: shell(host, f"apt-get -qq update; {former}; systemctl is-active --quiet lab-agent"), hosts)
         return version
 
     def run(self, *options: str, limit: str = ",".join(HOSTS)) -> Outcome:
         """Run the procedure on the hosts."""
         return self.procedure.run("--limit", limit, *HASTE, *options)
+
+    def values(self, limit: str = ",".join(HOSTS), *, check: bool = False, **options: object) -> Outcome:
+        """Run it with values of the role's variables."""
+        extra = json.dumps({f"security_updates_{name}": value for name, value in options.items()})
+        return self.run(*(("--check",) if check else ()), "-e", extra, limit=limit)
 
     def version(self, host: str) -> str:
         """The package's version on a host, and whether its service runs."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from ansible_collections.ops.runbook.plugins.plugin_utils import change_lock
 from conftest import HASTE, HOSTS, Platform
 
-from tests.scenario import Outcome, shell
+from tests.scenario import Outcome, same_changes, shell
 
 ACTIVE = {"app1": "active", "app2": "active"}
 
@@ -25,9 +26,10 @@ def assert_put_back(platform: Platform, outcome: Outcome, reason: str) -> None:
     assert reason in next(finding["title"] for finding in outcome.findings if finding["host"] == "app1")
 
 
-def test_failure_of_a_service_after_the_update(platform: Platform) -> None:
-    platform.publish("broken")
-    assert_put_back(platform, platform.run(), "lab-agent.service")
+def test_failure_of_a_service_that_ends_after_the_update(platform: Platform) -> None:
+    """It fails nothing: no unit has failed, and no health check knows it. It ran before, so it has to run."""
+    platform.publish("quits")
+    assert_put_back(platform, platform.run(), "lab-agent.service: it ran before the update")
 
 
 def test_failure_of_a_maintainer_script(platform: Platform) -> None:
@@ -56,17 +58,38 @@ def test_failure_to_come_back_from_a_reboot(platform: Platform) -> None:
     assert shell("app2", "cut -d' ' -f22 /proc/1/stat") != began, "app2 was not rebooted"
 
 
-def test_interruption_in_the_middle(platform: Platform) -> None:
+def test_interruption_leaves_a_sick_host_that_the_next_run_finishes(platform: Platform) -> None:
+    """Its service is dead, which the gate before a batch would not let pass."""
     version = platform.publish()
     killed = platform.procedure.killed_at("Install the updates", "--limit", "app1,app2", *HASTE)
     assert killed.killed, killed.output
     assert json.loads(platform.upstreams()) == {"app1": "drained", "app2": "active"}
+    shell("app1", "systemctl kill --signal=KILL lab-agent; sleep 0.5; systemctl is-failed lab-agent")
     again = platform.run()
     assert again.returncode == 0, again.output
     assert platform.procedure.record(killed.record["run_id"])["outcome"] == "interrupted"
     assert [platform.version(host) for host in HOSTS] == [f"{version} installed active"] * 2
     assert json.loads(platform.upstreams()) == ACTIVE
-    assert platform.run().changes == ()
+    assert [host for host in (*HOSTS, "proxy1") if shell(host, f"[ ! -e {change_lock.PATH} ] || echo locked")] == []
+
+
+def test_scope_all_installs_what_is_no_security_update(platform: Platform) -> None:
+    version = platform.publish(hosts=())
+    origins = ["Debian-Security:*"]  # the package's is another one
+    security = platform.values(origins=origins)
+    assert (security.returncode, security.changes) == (0, ()), security.output
+    assert {(row[1], row[4]) for row in rows(security, "Still pending")} == {("lab-agent", "no security update")}
+    check = platform.values("app2", check=True, origins=origins, scope="all")
+    apply = platform.values("app2", origins=origins, scope="all")
+    assert same_changes(check, apply)
+    assert rows(check, "Would be updated") == rows(apply, "Updated")
+    assert [(row[0], row[1], row[3]) for row in rows(apply, "Updated")] == [("app2", "lab-agent", version)]
+    assert rows(apply, "Still pending") == []
+
+
+def rows(outcome: Outcome, title: str) -> list[list[str]]:
+    tables: list[dict[str, list[list[str]]]] = outcome.report["sections"]["tables"]
+    return next(table["rows"] for table in tables if table["title"] == title)
 
 
 @pytest.fixture(scope="module")
@@ -126,8 +149,7 @@ def test_held_and_excluded_packages_stay(platform: Platform, pending: str) -> No
     shell("app2", "apt-mark -qq unhold lab-agent")
     assert outcome.returncode == 0, outcome.output
     assert outcome.changes == ()
-    rows = outcome.report["sections"]["tables"][-1]["rows"]
-    assert [(row[0], row[1], row[4]) for row in rows] == [
+    assert [(row[0], row[1], row[4]) for row in rows(outcome, "Still pending")] == [
         ("app1", "lab-agent", "excluded"),
         ("app2", "lab-agent", "held"),
     ]
@@ -137,17 +159,27 @@ def test_held_and_excluded_packages_stay(platform: Platform, pending: str) -> No
     ("options", "words"),
     [
         (
-            {"security_updates_batch": 0, "security_updates_timeout": -1, "security_updates_canary": ["app9"]},
+            {
+                "security_updates_batch": 0,
+                "security_updates_timeout": -1,
+                "security_updates_canary": ["app9"],
+                "traffic_timeout": -5,
+            },
             [
-                *("security_updates_batch", "0", "at least 1", "security_updates_timeout", "-1"),
-                *("security_updates_canary", "app9"),
+                *("security_updates_batch is 0", "at least 1", "security_updates_timeout is -1"),
+                *("security_updates_canary names 'app9'", "traffic_timeout is -5"),
             ],
         ),
         ({"security_updates_scope": "some"}, ["security_updates_scope", "some", "security, all"]),
-        ({"traffic_timeout": -5}, ["traffic_timeout", "-5"]),
-        ({"security_updates_exclude": ["lab-agnet"]}, ["security_updates_exclude", "lab-agnet"]),
+        (
+            {"security_updates_only": ["lab-agnet", "ngnix*"], "security_updates_exclude": ["opnssl"]},
+            [
+                *("security_updates_only names 'lab-agnet'", "security_updates_only names 'ngnix*'"),
+                "security_updates_exclude names 'opnssl'",
+            ],
+        ),
     ],
-    ids=["values", "choice", "value of a step", "package"],
+    ids=["values", "choice", "packages"],
 )
 def test_bad_input(platform: Platform, options: dict[str, object], words: list[str]) -> None:
     outcome = platform.run("-e", json.dumps(options))
