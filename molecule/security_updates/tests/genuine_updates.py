@@ -24,6 +24,26 @@ systemctl daemon-reexec
 systemctl restart ssh systemd-journald systemd-logind
 systemctl try-restart evidence-api 2>/dev/null || true
 """
+#: The application's service starts with no other libssl3 than the one that the host has now.
+_FAULT = """
+mkdir -p /etc/systemd/system/evidence-api.service.d
+version=$(dpkg-query --show --showformat '${Version}' libssl3)
+cat > /etc/systemd/system/evidence-api.service.d/fault.conf <<DROP_IN
+[Service]
+ExecStartPre=+/bin/sh -c 'dpkg-query --show libssl3 | grep -F $version'
+DROP_IN
+systemctl daemon-reload
+"""
+
+
+def forbid_update(host: str) -> None:
+    """Let the application's service fail with what is pending."""
+    shell(host, _FAULT)
+
+
+def allow_update(host: str) -> None:
+    """Take that away."""
+    shell(host, "rm /etc/systemd/system/evidence-api.service.d/fault.conf; systemctl daemon-reload")
 
 
 def make_pending(hosts: tuple[str, ...] = HOSTS) -> None:

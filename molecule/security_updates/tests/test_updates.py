@@ -7,7 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import pytest
-from genuine_updates import HOSTS, PACKAGES, assert_installed, candidates, make_pending, versions
+from genuine_updates import (
+    HOSTS,
+    PACKAGES,
+    allow_update,
+    assert_installed,
+    candidates,
+    forbid_update,
+    make_pending,
+    versions,
+)
 from interruption import INVENTORIES
 
 from tests.clients import Clients, clients
@@ -15,18 +24,6 @@ from tests.scenario import Outcome, Procedure, Untouched, on_all, same_changes, 
 
 #: What is updated in the first run, which fails on app2: its whole batch is put back, the canary before it stays.
 CANARY, BATCH, REST = ("app1",), ("app2", "proxy1"), ("db1", "db2")
-#: The service on app2 starts with no other libssl3 than the one that it has.
-FAULT = """
-folder=/etc/systemd/system/evidence-api.service.d
-mkdir -p $folder
-version=$(dpkg-query --show --showformat '${Version}' libssl3)
-cat > $folder/fault.conf <<DROP_IN
-[Service]
-ExecStartPre=+/bin/sh -c 'dpkg-query --show libssl3 | grep -F $version'
-DROP_IN
-systemctl daemon-reload
-"""
-MEND = "rm /etc/systemd/system/evidence-api.service.d/fault.conf; systemctl daemon-reload"
 
 
 @dataclass(frozen=True)
@@ -53,13 +50,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     procedure = Procedure("maintenance/security_updates", INVENTORIES, tmp_path_factory.mktemp("state"))
     make_pending()
     before, wanted = on_all(versions, HOSTS), on_all(candidates, HOSTS)
-    shell("app2", FAULT)
+    forbid_update("app2")
     untouched = Untouched.hosts(*REST)
     with clients() as seen_of_failed:
         failed = procedure.run()
     beyond, put_back = untouched.changes, on_all(versions, HOSTS)
     traffic = json.loads(shell("proxy1", "upstream-state evidence-api"))
-    shell("app2", MEND)
+    allow_update("app2")
     untouched = Untouched.hosts(*HOSTS)
     check = procedure.run("--check", "--diff")
     touched = untouched.changes
