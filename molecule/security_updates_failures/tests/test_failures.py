@@ -27,9 +27,9 @@ def assert_put_back(platform: Platform, outcome: Outcome, reason: str) -> None:
 
 
 def test_failure_of_a_service_that_ends_after_the_update(platform: Platform) -> None:
-    """It fails nothing: no unit has failed, and no health check knows it. It ran before, so it has to run."""
+    """No unit has failed, and no health check knows it. It ran before, so it has to run after it, and after the way back."""
     platform.publish("quits")
-    assert_put_back(platform, platform.run(), "lab-agent.service: it ran before the update")
+    assert_put_back(platform, platform.run(), "after its restart")
 
 
 def test_failure_of_a_maintainer_script(platform: Platform) -> None:

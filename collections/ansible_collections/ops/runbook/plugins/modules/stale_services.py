@@ -226,7 +226,7 @@ def main() -> None:
             except (UnitError, OSError) as error:
                 errors[unit] = str(error)
         for unit in dead(module):
-            errors.setdefault(unit, "it ran before the update; it was started, and has ended")
+            errors.setdefault(unit, f"it has ended after its restart; see journalctl --unit {unit}")
     result = {"changed": bool(units), "restarted": units, "waiting": waiting, "stale": found}
     if errors:
         said = "; ".join(f"{unit}: {error}" for unit, error in errors.items())
