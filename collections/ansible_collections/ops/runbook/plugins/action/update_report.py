@@ -81,6 +81,7 @@ def _outcome(
         reboot_required=bool(seen.get("reboot")),
         pending=left,
         lost=str(seen.get("error", "")),
-        entered=bool(results) or planned["interrupted"],
+        interrupted=planned["interrupted"],
+        entered=bool(results),
         check=check,
     )

@@ -39,6 +39,8 @@ class Outcome:
     pending: Sequence[Package] = ()
     #: Why the host cannot be looked at any more.
     lost: str = ""
+    #: An earlier run was interrupted on it.
+    interrupted: bool = False
     #: The run entered the host.
     entered: bool = False
     check: bool = False
@@ -74,6 +76,8 @@ def _verdict(outcome: Outcome) -> tuple[str, str, str]:
         return "critical", f"{_count(outcome.rolled_back)} put back: {outcome.reason}", "if-it-fails"
     if outcome.planned and not outcome.entered:
         return "warning", f"{_count(outcome.planned)} not updated: the run ended before", "if-it-fails"
+    if outcome.interrupted and not outcome.entered:
+        return "warning", "an interrupted update is not finished: the run ended before", "if-it-fails"
     return _verdict_of_success(outcome)
 
 
@@ -93,7 +97,9 @@ def _done(outcome: Outcome) -> str:
     if outcome.check and outcome.planned:
         return f"{_count(outcome.planned)} would be updated"
     if not outcome.installed:
-        return "nothing to update" if not outcome.entered else "an interrupted update was finished"
+        if not outcome.entered:
+            return "nothing to update"
+        return f"an interrupted update {'would be' if outcome.check else 'was'} finished"
     cves = outcome.cves
     fixed = f", {len(cves)} CVE{'s' if len(cves) != 1 else ''} fixed" if cves else ""
     return f"{_count(outcome.installed)} updated{fixed}"
