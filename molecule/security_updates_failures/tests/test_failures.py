@@ -27,7 +27,7 @@ def assert_put_back(platform: Platform, outcome: Outcome, reason: str) -> None:
 
 
 def test_failure_of_a_service_that_ends_after_the_update(platform: Platform) -> None:
-    """No unit has failed, and no health check knows it. It ran before, so it has to run after it, and after the way back."""
+    """No unit has failed, and no health check knows it. It ran before, so it has to run afterwards."""
     platform.publish("quits")
     assert_put_back(platform, platform.run(), "after its restart")
 
