@@ -25,6 +25,19 @@ with open(sys.argv[1], "r+b") as file:
 END
 """
 
+#: The notes say of the altered file what it is now, and nothing of the removed backup.
+FORGE = """python3 - <<'END'
+import hashlib, json, pathlib
+noted, file = pathlib.Path("{noted}"), pathlib.Path("{file}")
+content = file.read_bytes()
+known = json.loads(noted.read_text())
+name = str(file.relative_to("{root}"))
+assert name in known
+known[name] = len(content), hashlib.sha256(content).hexdigest()
+noted.write_text(json.dumps({{name: row for name, row in known.items() if "/{removed}/" not in name}}))
+END
+"""
+
 
 def program(command: str, host: str = "store1") -> dict[str, Any]:
     """What a program on a host answers, however it ends."""
@@ -64,6 +77,21 @@ def altered(path: str, script: str, host: str = "store1") -> Iterator[None]:
         yield
     finally:
         shell(host, f'cp -p {kept} "{path}"')
+
+
+@contextmanager
+def forged(altered_file: str, removed: str) -> Iterator[None]:
+    """Root on the store alters a file of one backup and removes another one, with all that is noted of them there."""
+    backups, noted = f"{REPOSITORY}/backup", "/var/lib/database-backup/objects.json"
+    shell("store1", f"cp -a {backups} /root/backups")
+    try:
+        with altered(noted, ":"):
+            shell("store1", f'file="{altered_file}"; {FLIP}')
+            shell("store1", f"cd /; runuser -u postgres -- pgbackrest --stanza=evidence expire --set={removed}")
+            shell("store1", FORGE.format(noted=noted, file=altered_file, root=REPOSITORY, removed=removed))
+            yield
+    finally:
+        shell("store1", f"rm -r {backups}; mv /root/backups {backups}")
 
 
 def damaged(path: str) -> AbstractContextManager[None]:

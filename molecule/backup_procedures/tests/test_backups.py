@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -15,6 +16,7 @@ from stored import (
     altered,
     bad,
     damaged,
+    forged,
     history,
     labels,
     program,
@@ -200,13 +202,26 @@ def test_deleted_and_truncated_backup_is_named() -> None:
         assert snapshot in bad(program(f"{FILES} status", "app1"))["backup of configuration"]
 
 
+SNAPSHOT_PLACES = ("/var/lib/restic/db2/snapshots", "/root")
+
+
 def test_damaged_and_missing_log_is_named(verification: Procedure) -> None:
-    """Through the procedure: it fails, and names object and backup."""
+    """Through the procedure: it fails, and names object and backup.
+
+    What root on the store has forged with all notes of it there differs from what run records have seen alone.
+    """
+    first, newest = labels()[0], labels()[-1]
+    copy = f"{REPOSITORY}/backup/evidence/{first}/backup.manifest.copy"
+    snapshot = shell("store1", "ls -t /var/lib/restic/db2/snapshots | head -1").strip()
     log = shell("store1", f"ls {REPOSITORY}/archive/evidence/15-1/*/*.zst | tail -1").strip()
     pack, cut, gone = (
         shell("store1", f"ls -S /var/lib/restic/{host}/data/*/* | head -1").strip() for host in ("app1", "db1", "db2")
     )
+    with forged(copy, newest):
+        assert bad(program(f"{DATABASE} verify")) == {}
     with (
+        forged(copy, newest),
+        undone("store1", *(f"mv {one}/{snapshot} {other}/" for one, other in itertools.permutations(SNAPSHOT_PLACES))),
         damaged(log),
         altered(pack, 'printf x | dd of="$file" bs=1 seek=100 conv=notrunc status=none'),
         altered(cut, 'truncate -s -1 "$file"'),
@@ -220,6 +235,12 @@ def test_damaged_and_missing_log_is_named(verification: Procedure) -> None:
     assert cut.removeprefix("/var/lib/restic/") in details["store1", "stored files"]
     for host, path in {"app1": pack, "db1": cut, "db2": gone}.items():
         assert path.rsplit("/", 1)[-1][:8] in details[host, "file backup verification"]
+
+    recorded = details["store1", "recorded backups of database"]
+    assert f"{first} was altered: it is not what run " in recorded
+    assert f"{newest} is gone: run " in recorded
+    assert f"{snapshot[:16]} is gone: run " in details["db2", "recorded backups of files"]
+    assert ("app1", "recorded backups of files") not in details
 
     segments = shell("store1", f"ls {REPOSITORY}/archive/evidence/15-1/*/*.zst").split()
     with undone("store1", f"mv {segments[-2]} /root/segment", f"mv /root/segment {segments[-2]}"):

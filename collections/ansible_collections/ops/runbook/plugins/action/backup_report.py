@@ -3,12 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ansible.plugins.action import ActionBase, VariableLayer
 from ansible_collections.ops.runbook.plugins.module_utils.backup_basics import amount, span
 from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
+from ansible_collections.ops.runbook.plugins.plugin_utils import backup_records
+from ansible_collections.ops.runbook.plugins.plugin_utils.backup_options import length
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_rules import REASON_WORDS
+from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut
+from ansible_collections.ops.runbook.plugins.plugin_utils.state import state_dir
 
 #: What the tasks of the roles register, and what their backups are of.
 RESULTS = {"__database_backup_made": "database", "__file_backup_made": "files"}
@@ -25,20 +32,36 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
         """Set the variables that the report is made of."""
         super().run(tmp, task_vars)
-        self.validate_argument_spec(argument_spec={})
+        _unused, arguments = self.validate_argument_spec(
+            argument_spec={
+                "let_go": {"type": "list", "elements": "str", "default": []},
+                "reason": {"type": "str", "default": ""},
+            }
+        )
         variables = task_vars or {}
+        if arguments["let_go"] and len(arguments["reason"].split()) < REASON_WORDS:
+            text = (
+                f"backup_procedures_let_go is {arguments['let_go']}, and the reason is {arguments['reason']!r}: say in"
+                f" at least {REASON_WORDS} words why these backups are not what they were (runbook_reason)"
+            )
+            return {"failed": True, "refused": True, "changed": False, "msg": text}
         findings: list[Finding] = []
+        self._seen: list[dict[str, Any]] = []
+        self._known = backup_records.remembered(state_dir())
+        self._hosts = FanOut(self, variables)
         made: list[list[str]] = []
         for host in variables["ansible_play_hosts_all"]:
-            known = variables["hostvars"][host]
+            said = variables["hostvars"][host]
             for name, what in RESULTS.items():
-                result: Mapping[str, Any] = known.get(name) or {}
+                result: Mapping[str, Any] = said.get(name) or {}
                 findings += [Finding.from_dict({**each, "host": host}) for each in result.get("findings") or ()]
                 if self._task.check_mode and result.get("name") and not result.get("findings"):
                     # The program that would say more is not installed yet.
                     findings.append(Finding(f"backup of {what}", host, "ok", "to be set up and made"))
                 made += [[host, what, each] for each in result.get("name") or ()]
-            findings += [Finding.from_dict(each) for each in known.get("health_check_findings") or () if _about(each)]
+                if "stored" in result:
+                    findings.append(self._recorded(host, what, result["stored"], arguments["let_go"]))
+            findings += [Finding.from_dict(each) for each in said.get("health_check_findings") or () if _about(each)]
         word = "To be made" if self._task.check_mode else "Made"
         tables = [{"title": word, "columns": ["Host", "Backup of", "What"], "rows": made}] if made else []
         rows = [_row(finding) for finding in findings if "size_bytes" in finding.metrics]
@@ -51,7 +74,37 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             },
             VariableLayer.REGISTER_VARS,
         )
-        return {"changed": False}
+        return {"changed": False, "backups_seen": self._seen}
+
+    def _recorded(self, host: str, what: str, stored: Mapping[str, Any] | None, let_go: Sequence[str]) -> Finding:
+        """Compare what is stored with what run records know of it."""
+        repository, check = f"{what} of {host}", f"recorded backups of {what}"
+        if stored is None:
+            return backup_records.unsaid(host, check)
+        keep = self._kept_files(host) if what == "files" else self._kept_database(host)
+        today = {label: backup_records.Seen.of(row) for label, row in stored.items()}
+        compared = backup_records.compare(self._known.get(repository, {}), today, keep, time.time(), let_go)
+        self._seen += [each for each in [backup_records.noted(repository, compared)] if each]
+        return backup_records.judged(host, check, compared)
+
+    # For how long backups are kept at least: what the inventory says, and not what the store's own settings do.
+
+    def _kept_database(self, store: str) -> dict[str, float]:
+        objectives = self._value("database_backup", "database_backup_objectives", store)
+        return {name: float(length(objective["keep"])) for name, objective in objectives.items()}
+
+    def _kept_files(self, host: str) -> dict[str, float]:
+        store = self._value("file_backup", "file_backup_store", host)
+        objectives = self._value("file_backup", "file_backup_objectives", store)
+        kept = self._value("file_backup", "file_backup_kept", store)
+        return {name: float(length(objectives[objective]["keep"])) for name, objective in kept.items()}
+
+    def _value(self, role: str, name: str, host: str) -> Any:
+        """An option of a role as a host gives it."""
+        path = Path(self._task._role._role_path).parent / role / "defaults/main.yml"
+        defaults = self._loader.load_from_file(str(path), trusted_as_template=True)
+        values = {**defaults, **self._hosts.variables(host)}
+        return self._templar.copy_with_new_env(available_variables=values).template(values[name])
 
 
 def _about(finding: Mapping[str, Any]) -> bool:

@@ -31,7 +31,12 @@ from ansible_collections.ops.runbook.plugins.module_utils.backup_basics import (
     span,
     timer_finding,
 )
-from ansible_collections.ops.runbook.plugins.module_utils.backup_objects import Comparison, Inventory
+from ansible_collections.ops.runbook.plugins.module_utils.backup_objects import (
+    Comparison,
+    Inventory,
+    Noted,
+    hash_over,
+)
 from ansible_collections.ops.runbook.plugins.module_utils.backup_pgbackrest import (
     NO_STANDBY,
     Tool,
@@ -48,6 +53,8 @@ KINDS = ("due", "full", "diff", "incr")
 WORDS = {"full": "full", "diff": "differential", "incr": "incremental"}
 #: Changed by every backup and every removal, so their hashes count from one run to the next only.
 _INDEX = re.compile(r"(?:backup|archive)/[^/]+/(?:backup|archive)\.info(?:\.copy)?")
+#: A segment of the log in the archive.
+_LOGGED = re.compile(r"archive/[^/]+/[^/]+/[^/]+/([0-9A-F]{24})(?:-[^/]*)?")
 MOST_NAMED = 20
 #: A file that cannot be copied is tried once more at once, and not again after a quarter of a minute.
 ONCE = ("--job-retry=1",)
@@ -63,6 +70,8 @@ class DatabaseBackup:
         self.tool = Tool(settings["stanza"], self.repository)
         self.history = History(self.state / "history.jsonl")
         self.now = time.time()
+        #: Each backup that was read in this run and is whole, to the hash of all that it needs of its own.
+        self.contents: dict[str, str] = {}
 
     # What there is
 
@@ -172,6 +181,7 @@ class DatabaseBackup:
         missing = self.missing_log(known)
         damaged += [f"log segments missing: {first} to {last}" for first, last in missing]
         invalid = {*verdict.invalid, *self.labels_of(known, damaged)}
+        self.contents = {label: text for label, text in contents(known, compared.found).items() if label not in invalid}
         if note:
             # What is damaged is not taken in: it stays named until it is what it was, or has been replaced.
             bad = {line.rsplit(" ", 1)[-1] for line in damaged}
@@ -193,7 +203,7 @@ class DatabaseBackup:
         if before is not None and before["labels"] == labels and not own:
             return compared
         changed = tuple(name for name in compared.changed if not _INDEX.fullmatch(name))
-        return Comparison(changed, compared.missing, compared.new)
+        return Comparison(changed, compared.missing, compared.new, compared.found)
 
     def note_index(self) -> None:
         """Take in the index files as they are now, after a run that has changed them."""
@@ -251,6 +261,17 @@ class DatabaseBackup:
         return list(labels)
 
     # What is said about it
+
+    def stored(self) -> dict[str, dict[str, Any]]:
+        """Each listed backup as whoever keeps records elsewhere compares it."""
+        return {
+            row["label"]: {
+                "made": round(float(row["timestamp"]["stop"])),
+                "sets": ["full" if row["type"] == "full" else "differential"],
+                "sha256": self.contents.get(row["label"], ""),
+            }
+            for row in self.tool.info()["backup"]
+        }
 
     def findings(self, verified: Optional[Mapping[str, Any]] = None) -> list[dict[str, Any]]:
         """Age, size, duration and growth; the archive, the verification, the room, certificates and the timer."""
@@ -360,6 +381,23 @@ class DatabaseBackup:
         ]
 
 
+def contents(known: Mapping[str, Any], found: Mapping[str, Noted]) -> dict[str, str]:
+    """Each backup to one hash over what never changes: its own objects, and the log from its beginning to its end."""
+    own: dict[str, dict[str, Noted]] = {row["label"]: {} for row in known["backup"]}
+    log: list[tuple[int, str]] = []
+    for name, row in found.items():
+        folder = name.split("/")[2] if name.startswith("backup/") else ""
+        segment = _LOGGED.fullmatch(name)
+        if folder in own:
+            own[folder][name] = row
+        elif segment:
+            log.append((int(segment[1], 16), name))
+    for backup in known["backup"]:
+        first, last = (int(backup["archive"][end] or "0", 16) for end in ("start", "stop"))
+        own[backup["label"]].update({name: found[name] for number, name in log if first <= number <= last})
+    return {label: hash_over(objects) for label, objects in own.items()}
+
+
 def _among(name: str, bad: set[str]) -> bool:
     return any(name.endswith(each) for each in bad)
 
@@ -426,10 +464,15 @@ def main(arguments: Optional[list[str]] = None) -> int:
 
 def perform(backup: DatabaseBackup, chosen: argparse.Namespace) -> dict[str, Any]:
     """Do what the command line says."""
-    if chosen.action == "status":
-        return {"changed": False, "findings": backup.findings()}
     if chosen.action == "stanza":
         return prepare_stanza(backup, dry=chosen.dry_run)
+    return {**work(backup, chosen), "stored": backup.stored()}
+
+
+def work(backup: DatabaseBackup, chosen: argparse.Namespace) -> dict[str, Any]:
+    """Make, read or look at backups."""
+    if chosen.action == "status":
+        return {"changed": False, "findings": backup.findings()}
     if chosen.action == "run" and chosen.dry_run:
         return make_backup(backup, chosen.kind, dry=True)
     looks = chosen.action == "verify"

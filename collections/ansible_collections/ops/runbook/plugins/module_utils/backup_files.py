@@ -75,11 +75,22 @@ class FileBackup:
             self.restic.demand("init")
         return {"changed": True, "made": ["repository"]}
 
-    def newest(self, name: str) -> Optional[dict[str, Any]]:
-        """The newest snapshot of a set that is not from the future."""
+    def snapshots(self) -> list[dict[str, Any]]:
+        """All that the store shows of this host."""
         if self._snapshots is None:
             self._snapshots = self.restic.snapshots()
-        own = [each for each in self._snapshots if name in (each.get("tags") or ())]
+        return self._snapshots
+
+    def stored(self) -> dict[str, dict[str, Any]]:
+        """Each snapshot as whoever keeps records elsewhere compares it. Its id is the hash of all that is in it."""
+        return {
+            each["id"][:16]: {"made": round(each["made"]), "sets": sorted(each.get("tags") or ()), "sha256": ""}
+            for each in self.snapshots()
+        }
+
+    def newest(self, name: str) -> Optional[dict[str, Any]]:
+        """The newest snapshot of a set that is not from the future."""
+        own = [each for each in self.snapshots() if name in (each.get("tags") or ())]
         past = [each for each in own if each["made"] <= self.now + CLOCK]
         return past[-1] if past else None
 
@@ -388,14 +399,19 @@ def perform(settings: Mapping[str, Any], chosen: argparse.Namespace) -> dict[str
     if chosen.action == "expire":
         return let_go(store, chosen)
     backup = FileBackup(settings)
-    stored = store.findings if store else list
     if chosen.action == "initialise":
         return backup.initialise(dry=chosen.dry_run)
+    return {**work(backup, store, chosen), "stored": backup.stored()}
+
+
+def work(backup: FileBackup, store: Optional[Store], chosen: argparse.Namespace) -> dict[str, Any]:
+    """Make, read or look at backups."""
+    of_all = store.findings if store else list
     if chosen.action == "status":
-        return {"changed": False, "findings": [*backup.findings(), *stored()]}
+        return {"changed": False, "findings": [*backup.findings(), *of_all()]}
     if chosen.action == "verify":
         verified = backup.check(read_data=True, note=chosen.note)
-        return {"changed": False, "findings": [*backup.findings(verified), *stored()]}
+        return {"changed": False, "findings": [*backup.findings(verified), *of_all()]}
     if chosen.dry_run:
         return make_backups(backup, chosen.kind, dry=True)
     with alone(backup.state, BUSY, chosen.wait):

@@ -50,6 +50,8 @@ class Comparison:
     missing: tuple[str, ...]
     #: Not noted before, with what they are now.
     new: Mapping[str, Noted]
+    #: All that are there, with what they are now.
+    found: Mapping[str, Noted]
 
     @property
     def damaged(self) -> tuple[str, ...]:
@@ -82,7 +84,7 @@ class Inventory:
         found = self.read(names)
         changed = tuple(name for name in names if name in self.noted and self.noted[name] != found[name])
         missing = tuple(sorted(set(self.noted) - set(names)))
-        return Comparison(changed, missing, {name: found[name] for name in names if name not in self.noted})
+        return Comparison(changed, missing, {name: found[name] for name in names if name not in self.noted}, found)
 
     def note(self, new: Mapping[str, Noted], gone: Iterable[str] = ()) -> None:
         """Take in what was verified, and forget what was removed on purpose."""
@@ -94,8 +96,13 @@ class Inventory:
     @property
     def root_hash(self) -> str:
         """One hash that stands for all objects, to be kept elsewhere."""
-        text = "".join(f"{row[1]} {row[0]} {name}\n" for name, row in sorted(self.noted.items()))
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hash_over(self.noted)
+
+
+def hash_over(objects: Mapping[str, Noted]) -> str:
+    """One hash that stands for all of these objects, whatever order they come in."""
+    text = "".join(f"{row[1]} {row[0]} {name}\n" for name, row in sorted(objects.items()))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def unlike_their_names(root: Path, configs: Mapping[str, str]) -> list[str]:

@@ -125,6 +125,10 @@ class RunRecord:
     approval: Mapping[str, Any] = field(default_factory=dict)
     #: Checkpoints of the evidence that the run sealed, as texts.
     checkpoints: list[str] = field(default_factory=list)
+    #: Items of sealed evidence whose content the run has fetched from the store, with their SHA-256.
+    evidence_read: list[Mapping[str, Any]] = field(default_factory=list)
+    #: Backups that the run has seen for the first time, and those that it has no longer to see.
+    backups: list[Mapping[str, Any]] = field(default_factory=list)
     #: Host patterns of plays that matched no host.
     unmatched: list[str] = field(default_factory=list)
     #: How many changes and failures were left out, because a record holds a limited number.
@@ -153,6 +157,8 @@ class RunRecord:
             "plan": dict(self.plan),
             "approval": dict(self.approval),
             "checkpoints": self.checkpoints,
+            "evidence_read": self.evidence_read,
+            "backups": self.backups,
             "unmatched": self.unmatched,
             "omitted": self.omitted,
         }

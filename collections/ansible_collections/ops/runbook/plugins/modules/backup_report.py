@@ -12,6 +12,20 @@ author:
 description:
   - Reads what the roles C(database_backup) and C(file_backup) have registered on each host, and sets
     C(__backup_procedures_findings) and C(__backup_procedures_sections).
+  - Compares what is stored with what the run records of this controller have seen of it, and hands the record of this
+    run what is new.
+options:
+  let_go:
+    description:
+      - Patterns of labels of backups that are not to be there any more, or not as they were. With V(*), all that the
+        records know. What is there is then seen for the first time.
+    type: list
+    elements: str
+    default: []
+  reason:
+    description: Why, in at least three words.
+    type: str
+    default: ""
 attributes:
   check_mode:
     description: Runs in check mode as it does otherwise, since it changes nothing.
@@ -25,6 +39,11 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+backups_seen:
+  description: For the run's record, for each repository the backups that are new, and those that nobody expects now.
+  type: list
+  elements: dict
+  returned: success
 changed:
   description: Nothing is.
   type: bool

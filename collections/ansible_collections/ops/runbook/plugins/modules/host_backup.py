@@ -74,6 +74,12 @@ findings:
   type: list
   elements: dict
   returned: success
+stored:
+  description:
+    - Everything that is stored, by its label, with C(made), C(sets) and C(sha256) of its content where that was read.
+    - Nothing where the program does not say so.
+  type: dict
+  returned: success
 cause:
   description: Why it failed, in one word.
   type: str
@@ -133,6 +139,7 @@ def main() -> None:
         changed=bool(answer.get("changed")) and changing,
         name=made,
         findings=answer.get("findings", []),
+        stored=answer.get("stored"),
         diff={"prepared": listing(made)},
     )
 

@@ -59,6 +59,10 @@ class Collector:
         self.approval: Mapping[str, Any] = {}
         #: Of sealed evidence, as texts: what this controller holds against the store.
         self.checkpoints: list[str] = []
+        #: Of sealed evidence: what was read of it.
+        self.evidence_read: list[Mapping[str, Any]] = []
+        #: Of backups: what this controller holds against the store that keeps them.
+        self.backups: list[Mapping[str, Any]] = []
         self.unmatched: list[str] = []
         self.matched = False
         #: Hosts that a task looked at from another one.
@@ -116,6 +120,8 @@ class Collector:
             self.in_doubt = self.in_doubt or not part["rolled_back"]
         if isinstance(part.get("checkpoint"), str):
             self.checkpoints.append(part["checkpoint"])
+        self.evidence_read += part.get("evidence_read") or []
+        self.backups += part.get("backups_seen") or []
 
     def _change(self, result: Any, part: Mapping[str, Any]) -> None:
         self._applied = self._applied or (not self._check and result.host.get_name() not in _CONTROLLER)
@@ -159,6 +165,8 @@ class Collector:
         record.refusal = self.refusal
         record.approval = self.approval
         record.checkpoints = self.checkpoints
+        record.evidence_read = self.evidence_read
+        record.backups = self.backups
         record.unmatched = self.unmatched
         record.omitted = self._omitted
 
