@@ -34,6 +34,7 @@ sed -i 's|^http {|http { server { listen 127.0.0.1:8099; return 200 intruder; }|
 systemctl reload nginx
 """
 ANSWERS = "curl -s http://127.0.0.1:8099 || true"
+AS_INTRUDED = f'for _ in $(seq 50); do [ "$({ANSWERS})" = intruder ] && exit 0; sleep 0.1; done; exit 1'
 
 
 def given(host: str = "proxy1", **values: Any) -> tuple[str, ...]:
@@ -54,7 +55,7 @@ def arrange() -> None:
 def intrude() -> None:
     """Nginx has another configuration than the snapshot, and has read it."""
     shell("proxy1", INTRUDER)
-    shell("proxy1", f'for _ in $(seq 50); do [ "$({ANSWERS})" = intruder ] && exit 0; sleep 0.1; done; exit 1')
+    shell("proxy1", AS_INTRUDED)
 
 
 def assert_converged() -> None:

@@ -7,7 +7,16 @@ from typing import Any
 
 import pytest
 from backups import side_by_side
-from interruption_files import INVENTORIES, OPTIONS, PROCEDURE, SNAPSHOTS, assert_converged, given, intrude
+from interruption_files import (
+    AS_INTRUDED,
+    INVENTORIES,
+    OPTIONS,
+    PROCEDURE,
+    SNAPSHOTS,
+    assert_converged,
+    given,
+    intrude,
+)
 
 from tests.scenario import Procedure, changed_files, files, on_all, same_changes, shell
 
@@ -23,6 +32,8 @@ chmod 0777 /srv/items/1.json
 echo '{{"document": "forged"}}' > {ITEM}
 """
 OWN = "/var/lib/ops-runbook"
+#: Runs, and has nothing that would make it read anything anew.
+UNRELOADABLE = "systemd-journald.service"
 
 
 @pytest.fixture(scope="module")
@@ -75,10 +86,13 @@ def test_interruption_leaves_verifying_and_reloading_to_the_next_run(restore_fil
     intrude()
     killed = restore_files.killed_at("Replace what differs", *OPTIONS)
     assert killed.killed
-    # What is wrong with it is found by the next run, which puts back what both have replaced.
-    failed = restore_files.run(*given(paths=[ITEM], verify=[["false"]]))
+    # What is wrong with it is found by the next run, which puts back what both have replaced: nginx reads that again,
+    # too, although the second unit cannot be reloaded.
+    failed = restore_files.run(*given(paths=[ITEM], reload=[UNRELOADABLE]))
     assert failed.record["outcome"] == "rolled_back", failed.output
+    assert f"{UNRELOADABLE} could not be reloaded with them" in " ".join(failed.output.split())
     shell("proxy1", f"grep -q 8099 /etc/nginx/nginx.conf; grep -q forged {ITEM}")
+    shell("proxy1", AS_INTRUDED)
     assert restore_files.killed_at("Replace what differs", *OPTIONS).killed
     outcome = restore_files.run(*OPTIONS)
     assert outcome.returncode == 0, outcome.output
