@@ -74,6 +74,10 @@ def test_failover_with_a_live_writer_measures_the_loss_and_failback_saves_it(
     saved = shell("db2", "cat /var/lib/ops-runbook/database/diverged/*/evidence.evidence.jsonl").splitlines()
     assert lost <= {json.loads(line)["id"] for line in saved}
     assert finding(back, "recovery point (RPO)")["metrics"]["lost_commits"] == point["metrics"]["lost_commits"]
+    measured = {found["check"]: found for found in back.record["findings"] if found.get("type") == "objective"}
+    took = measured["recovery time (RTO)"]
+    assert (took["status"], took["expected"]) == ("ok", "<= 1h")
+    assert 1 < took["observed"] < back.record["duration"]
 
 
 def test_failover_from_a_host_that_cannot_be_reached(failover: Procedure, failback: Procedure) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             {
                 PLAN: {
                     **plan.to_dict(),
+                    "began": time.time(),
                     "applications": reachable if plan.has_work else [],
                     "unreachable": [host for host in applications if host not in reachable],
                     "states": {host: dict(state) for host, state in states.items()},

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase, VariableLayer
@@ -42,7 +43,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             for kind, name in RESULTS.items()
         }
         findings, tables = disaster_findings.report(
-            plan, results, options["objectives"], check=bool(self._task.check_mode)
+            plan, results, options["objectives"], check=bool(self._task.check_mode), now=time.time()
         )
         made = {
             "__disaster_recovery_findings": [finding.to_dict() for finding in findings],

@@ -20,13 +20,14 @@ Results = Mapping[str, Mapping[str, Mapping[str, Any]]]
 
 
 def report(
-    plan: Mapping[str, Any], results: Results, objectives: Mapping[str, Any], *, check: bool
+    plan: Mapping[str, Any], results: Results, objectives: Mapping[str, Any], *, check: bool, now: float
 ) -> tuple[list[Finding], list[dict[str, Any]]]:
-    """Findings and tables."""
+    """Findings and tables; ``now`` is the time in seconds of the epoch."""
     table = _hosts(plan, results, check=check)
     become = "would be" if check else "is now"
     findings = [Finding("database role", host, "ok", f"was {was}, {become} {now}") for host, was, now in table["rows"]]
-    findings += [] if check else _findings(plan, results, objectives)
+    if not check:
+        findings += [*_findings(plan, results, objectives), *_redundancy_time(plan, results, objectives, now)]
     measured = [finding for finding in findings if finding.check in (RTO, RPO)]
     tables = [table, *([_measured(measured)] if measured else [])]
     lost = [
@@ -141,6 +142,28 @@ def _recovery_time(
         type=OBJECTIVE,
         remedy=f"{PAGE}#recovery-time",
         metrics={"outage_seconds": seconds, "promoted_to_write_seconds": accepted - promoted},
+    )
+
+
+def _redundancy_time(
+    plan: Mapping[str, Any], results: Results, objectives: Mapping[str, Any], now: float
+) -> Iterator[Finding]:
+    """A failback ends no outage: what it recovers is the standby, so its time counts from its own beginning."""
+    hosts = plan["follow"]
+    if plan["mode"] != "failback" or not hosts or not all("how" in results["followed"].get(host, {}) for host in hosts):
+        return
+    seconds = now - plan["began"]
+    yield Finding(
+        RTO,
+        plan["primary"],
+        "ok" if seconds <= Duration.parse(objectives["rto"]).seconds else "critical",
+        f"{seconds:.1f} s from the beginning of the failback until {', '.join(hosts)} followed {plan['primary']} again",
+        observed=round(seconds, 2),
+        expected=f"<= {objectives['rto']}",
+        unit="s",
+        type=OBJECTIVE,
+        remedy=f"{PAGE}#recovery-time",
+        metrics={"without_standby_seconds": seconds},
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 from ansible_collections.ops.runbook.plugins.plugin_utils.disaster_findings import RPO, RTO, report
 from ansible_collections.ops.runbook.plugins.plugin_utils.disaster_plan import Plan
 
+NOW = 200.0
 PROMISED = {"rto": "60s", "rpo": "5s"}
 KINDS = ("fenced", "promoted", "followed", "measured", "power", "probe")
 LOST = {"commits": 3, "first": "2026-11-23 21:00:01 UTC", "shared": "2026-11-23 21:00:00 UTC", "tables": []}
@@ -22,11 +23,11 @@ def results(**given: Any) -> dict[str, dict[str, Any]]:
 def plan(mode: str = "failover", **given: Any) -> dict[str, Any]:
     made = Plan(mode, "db2", promote=True, **given).to_dict()
     states = {"db1": {"role": "stopped"}, "db2": {"role": "standby", "guard": "x"}}
-    return {**made, "states": states, "unreachable": []}
+    return {**made, "began": 100.0, "states": states, "unreachable": []}
 
 
 def found(check: str, plan: dict[str, Any], results: Any) -> Any:
-    findings, _tables = report(plan, results, PROMISED, check=False)
+    findings, _tables = report(plan, results, PROMISED, check=False, now=NOW)
     (finding,) = [finding for finding in findings if finding.check == check]
     return finding
 
@@ -64,7 +65,7 @@ def test_a_switchover_loses_nothing() -> None:
 def test_who_is_off_without_a_guard_is_named() -> None:
     made = plan(fence={"db1": "override"}, override="off at the rack")
     made["states"]["db2"]["guard"] = ""
-    findings, _tables = report(made, results(), PROMISED, check=False)
+    findings, _tables = report(made, results(), PROMISED, check=False, now=NOW)
     said = [finding.title for finding in findings if finding.check == "fencing"]
     assert len(said) == 2
     assert "second primary" in said[0]
@@ -72,12 +73,24 @@ def test_who_is_off_without_a_guard_is_named() -> None:
 
 
 def test_check_mode_shows_the_plan_alone() -> None:
-    findings, tables = report(plan(fence={"db1": "host"}), results(), PROMISED, check=True)
+    findings, tables = report(plan(fence={"db1": "host"}), results(), PROMISED, check=True, now=NOW)
     assert {finding.check for finding in findings} == {"database role"}
     assert tables[0]["rows"] == [["db1", "stopped", "fenced (host)"], ["db2", "standby", "primary"]]
 
 
 def test_a_fence_that_failed_claims_nothing() -> None:
-    findings, tables = report(plan(fence={"db1": "command"}), results(promoted={}, probe={}), PROMISED, check=False)
+    nothing = results(promoted={}, probe={})
+    findings, tables = report(plan(fence={"db1": "command"}), nothing, PROMISED, check=False, now=NOW)
     assert {finding.check for finding in findings} == {"database role"}
     assert [row[-1] for row in tables[0]["rows"]] == ["was to be fenced (command)", "not promoted"]
+
+
+@pytest.mark.parametrize(("began", "status"), [(150.0, "ok"), (130.0, "critical")])
+def test_time_of_a_failback_counts_until_the_standby_is_back(began: float, status: str) -> None:
+    made = {**plan("failback", follow=["db1"]), "promote": False, "began": began}
+    followed = results(followed={"db1": {"how": "rewound"}}, promoted={}, probe={})
+    finding = found(RTO, made, followed)
+    assert (finding.status, finding.observed, finding.type) == (status, NOW - began, "objective")
+    assert "until db1 followed db2 again" in finding.title
+    findings, _tables = report(made, results(promoted={}, probe={}), PROMISED, check=False, now=NOW)
+    assert RTO not in {finding.check for finding in findings}, "it does not follow yet"
