@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
+from ansible_collections.ops.runbook.plugins.plugin_utils import change_lock
 from genuine_updates import (
     HOSTS,
     PACKAGES,
@@ -93,7 +95,8 @@ def test_failure_of_a_service_puts_the_whole_batch_back(runs: Runs) -> None:
 
 def test_failure_leaves_batches_before_updated_and_those_behind_untouched(runs: Runs) -> None:
     assert {host: runs.put_back[host] for host in CANARY} == {host: runs.wanted[host] for host in CANARY}
-    assert runs.beyond == {}
+    left = {path for paths in runs.beyond.values() for path in paths}
+    assert left <= {str(Path(change_lock.PATH).parent)}, "more than the folder of the lock that was held there"
     assert {change.host for change in runs.failed.changes} == {*CANARY, *BATCH}
 
 
