@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.scenario import ROOT, Outcome, Procedure, changed_files, files, on_al
 
 DRILLS = "/var/lib/restore-drills"
 EVIDENCE = "/var/lib/evidence"
+LOCK = Path("/var/lib/ops-runbook/change.lock")
 REPOSITORY = "/var/lib/pgbackrest/backup/evidence"
 
 
@@ -66,13 +68,26 @@ def overdue(later: int = 0) -> dict[str, str]:
 
 
 def test_success_compares_measures_and_signs(drill: Procedure, tmp_path: Path) -> None:
-    """Rows written after the backup are in it too; the databases' hosts keep every file, and the scratch host none."""
+    """Rows written after the backup are in it too; the databases' hosts keep every file, and the scratch host none.
+
+    Another drill meanwhile is refused, and told who makes this one.
+    """
     sql("create table if not exists drilled (id int); insert into drilled select generate_series(1, 77)")
     before = on_all(files, ("db1", "db2", "scratch1"))
-    outcome = drill.run()
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(drill.run)
+        shell("scratch1", f"for _ in $(seq 300); do [ -e {LOCK} ] && exit 0; sleep 0.1; done; exit 1")
+        second = drill.run()
+        outcome = running.result()
+    assert second.record["outcome"] == "refused", second.output
+    assert f"run {outcome.record['run_id'][:12]}. Wait for its end" in " ".join(second.output.split())
     assert outcome.returncode == 0, outcome.output
     after = on_all(files, before)
-    assert [changed_files(before[host], after[host]) for host in before] == [{}, {}, {}]
+    changed = {host: changed_files(before[host], after[host]) for host in before}
+    # The folder of the lock, which is free again, stays.
+    assert {host: [path for path in paths if path != str(LOCK.parent)] for host, paths in changed.items()} == {
+        host: [] for host in before
+    }
     (result,) = results()
     assert result["passed"]
     assert result["compared_with"] == "db2"
@@ -138,12 +153,20 @@ END"""
 def test_bad_input_a_folder_of_somebody_else(drill: Procedure) -> None:
     shell("scratch1", "mkdir -p /srv/taken; touch /srv/taken/precious")
     archived()
-    cases = {
+    known = results()
+    before = files("scratch1")
+    cases: dict[str, tuple[str, ...]] = {
         "is not empty and is no drill's: it holds precious": given(folder="/srv/taken"),
         "is no host of this run": given(host="app1"),
         "promises nothing for 'nowhere'": given(tier="nowhere"),
     }
-    for words, outcome in zip(cases, side_by_side(drill, cases.values()), strict=True):
+    *outcomes, looked = side_by_side(drill, [*cases.values(), ("--check",)])
+    for words, outcome in zip(cases, outcomes, strict=True):
         assert outcome.record["outcome"] == "refused"
         assert words in outcome.output
-    assert shell("scratch1", "ls /srv/taken") == "precious\n"
+    # Check mode chooses as a drill does, says so, and restores nothing.
+    assert looked.returncode == 0, looked.output
+    assert "would be restored and compared with db2" in finding(looked, "restore drill")["title"]
+    assert {change.host for change in looked.changes} == {"scratch1"}
+    assert results() == known
+    assert changed_files(before, files("scratch1"), touched=True) == {}

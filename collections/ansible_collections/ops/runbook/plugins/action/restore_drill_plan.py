@@ -17,7 +17,9 @@ from ansible_collections.ops.runbook.plugins.action.recovery_plan import (
     objective,
 )
 from ansible_collections.ops.runbook.plugins.module_utils import recovery_inspection
-from ansible_collections.ops.runbook.plugins.plugin_utils import recovery_drills
+from ansible_collections.ops.runbook.plugins.plugin_utils import change_lock, recovery_drills
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_lock_hosts import exchange
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_run import Holder
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut
 from ansible_collections.ops.runbook.plugins.plugin_utils.recovery_hosts import Hosts
 from ansible_collections.ops.runbook.plugins.plugin_utils.recovery_plan import MARGIN, Wish, estimate
@@ -26,6 +28,8 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.role_options import re
 from ansible_collections.ops.runbook.plugins.plugin_utils.state import state_dir
 
 PLAN = "__restore_drill_plan"
+#: Runs of these bring another database to the hosts: there is nothing to compare with until they have ended.
+RECOVERIES = ("backup_recovery/recovery_procedures", "backup_recovery/disaster_recovery")
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -60,6 +64,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if scratch not in names:
             raise RangeError(f"restore_drill_host is {scratch!r}, which is no host of this run: {', '.join(names)}")
         promised = objective(self, options["restore_drill_tier"], variables)
+        busy = occupied(scratch, exchange(self, variables, dict.fromkeys(names, change_lock.SHOW)))
+        if busy:
+            raise RangeError("; ".join(busy))
         job = {"stanza": stanza, "cluster": options["restore_drill_cluster"]}
         jobs = {name: job for name in names if name != scratch}
         jobs[scratch] = {"stanza": stanza, "scratch": options["restore_drill_folder"]}
@@ -100,6 +107,17 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             "objective": promised,
             "exposed": exposed(primary["server"], primary["time"]),
         }
+
+
+def occupied(scratch: str, answers: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Who keeps a drill from being made: whoever holds the scratch host, and recoveries of the database."""
+    held = {host: Holder.from_lock(answer["lock"]) for host, answer in answers.items() if answer["result"] == "held"}
+    counts = {
+        host: holder
+        for host, holder in held.items()
+        if not holder.is_gone and (host == scratch or holder.procedure.startswith(RECOVERIES))
+    }
+    return [change_lock.refusal(hosts, holder) for hosts, holder in change_lock.by_run(counts)]
 
 
 def exposed(server: Mapping[str, Any], now: float) -> float:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ansible.plugins.action import ActionBase, VariableLayer
 from ansible_collections.ops.runbook.plugins.action.restore_drill_plan import PLAN
+from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
 from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import LedgerError
 from ansible_collections.ops.runbook.plugins.plugin_utils import recovery_drills
 from ansible_collections.ops.runbook.plugins.plugin_utils.state import state_dir
@@ -31,7 +32,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         variables = task_vars or {}
         plan = variables[PLAN]
         if self._task.check_mode:
-            self._register([], [], [])
+            title = f"{plan['estimate']['backup']} would be restored and compared with {plan['source']}."
+            self._register([Finding("restore drill", plan["scratch"], "ok", title).to_dict()], [], [])
             return {"changed": False}
         hostvars = variables["hostvars"]
         live = hostvars[plan["source"]]["__restore_drill_live"]["content"]

@@ -135,7 +135,7 @@ class _Attempt:
         again = {} if self.acquired.problems else self._again(held)
         if not again:
             runs = by_run({host: holder for host, (holder, _age) in held.items()})
-            self.acquired.problems += [_refusal(hosts, holder) for hosts, holder in runs]
+            self.acquired.problems += [refusal(hosts, holder) for hosts, holder in runs]
         return again
 
     def _got(self, host: str, answer: Mapping[str, Any]) -> None:
@@ -178,7 +178,8 @@ def by_run(held: Mapping[str, Holder]) -> list[tuple[list[str], Holder]]:
     return [(hosts, held[hosts[0]]) for hosts in runs.values()]
 
 
-def _refusal(hosts: list[str], holder: Holder) -> str:
+def refusal(hosts: list[str], holder: Holder) -> str:
+    """Who holds the hosts, and what to do about it."""
     advice = "Wait for its end"
     if holder.is_gone:
         programs = ", ".join(map(str, leftovers(holder.run_id))) or "none now"
