@@ -58,10 +58,18 @@ def test_success_of_one_table_beside_the_one_that_serves(beside: Procedure) -> N
         "it has to be of small letters": {"into": "x; drop"},
         "there is no database 'nobody' in the backup, only evidence, postgres": {"into": "later", "database": "nobody"},
     }
-    options = [given(**{"to": moment, "database": "evidence", "into": "then", **values}) for values in cases.values()]
-    for words, refused in zip(cases, side_by_side(beside, options), strict=True):
+    wanted = {"to": moment, "database": "evidence", "tables": ["shelf"], "into": "then"}
+    options = [given(**{**wanted, "tables": [], **values}) for values in cases.values()]
+    known = sql(DATABASES)
+    *outcomes, looked = side_by_side(beside, [*options, ("--check", *given(**{**wanted, "into": "later"}))])
+    for words, refused in zip(cases, outcomes, strict=True):
         assert refused.record["outcome"] == "refused"
         assert words in refused.output
+    # Check mode predicts what the run above did, and makes nothing of it.
+    assert [(change.host, change.task) for change in looked.changes] == [
+        (change.host, change.task) for change in outcome.changes
+    ], looked.output
+    assert (sql(DATABASES), shell("db1", "ls /var/lib/postgresql").split()) == (known, ["15", "archive"])
 
 
 def test_failure_beside_leaves_nothing_behind(beside: Procedure) -> None:
