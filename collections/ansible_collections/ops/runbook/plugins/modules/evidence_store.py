@@ -79,6 +79,11 @@ restored:
   description: How many files were brought back.
   type: int
   returned: if something was brought back
+evidence_read:
+  description: Items whose content was fetched from the store, with the SHA-256 of what came, for the record of the run.
+  type: list
+  elements: dict
+  returned: O(operation=verify)
 discarded:
   description: How many items were received and not sealed.
   type: int

@@ -117,6 +117,8 @@ class EvidenceStore:
     #: What signatures and time stamps were judged to be: each costs some 20 ms, and is asked for more than once.
     judged: dict[tuple[str, bytes, bytes], str] = field(default_factory=dict)
     seals: dict[str, dict[str, bytes]] = field(default_factory=dict)
+    #: Items whose content was fetched, with the SHA-256 of what came: whoever reads evidence is recorded.
+    fetched: dict[str, str] = field(default_factory=dict)
 
     def ask(self, operation: str, **arguments: Any) -> Mapping[str, Any]:
         """Ask the store's host."""
@@ -181,6 +183,7 @@ class EvidenceStore:
             if not piece:
                 break
             content += piece
+        self.fetched[path] = hashlib.sha256(content).hexdigest()
         return content
 
     def seal(self, log: Log, candidates: Sequence[Candidate]) -> Checkpoint:
