@@ -28,8 +28,8 @@ def keep(days: float, *, passed: bool = True, signed: bool = True) -> None:
 
 
 def said(outcome: Outcome) -> dict[str, str]:
-    """What the verification says about drills, and only that."""
-    return {check: status for (_host, check), status in outcome.bad.items() if "drill" in check}
+    """What the verification says about drills and tests, and only that."""
+    return {check: status for (_host, check), status in outcome.bad.items() if "drill" in check or "test" in check}
 
 
 def test_failure_to_restore_for_a_proof_in_time(verification: Procedure) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +36,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             argument_spec={
                 "let_go": {"type": "list", "elements": "str", "default": []},
                 "reason": {"type": "str", "default": ""},
+                "restore_tests": {"type": "bool", "default": False},
             }
         )
         variables = task_vars or {}
@@ -62,6 +63,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 if "stored" in result:
                     findings.append(self._recorded(host, what, result["stored"], arguments["let_go"]))
             findings += [Finding.from_dict(each) for each in said.get("health_check_findings") or () if _about(each)]
+        if arguments["restore_tests"]:
+            findings += self._tests(variables)
         word = "To be made" if self._task.check_mode else "Made"
         tables = [{"title": word, "columns": ["Host", "Backup of", "What"], "rows": made}] if made else []
         rows = [_row(finding) for finding in findings if "size_bytes" in finding.metrics]
@@ -86,6 +89,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         compared = backup_records.compare(self._known.get(repository, {}), today, keep, time.time(), let_go)
         self._seen += [each for each in [backup_records.noted(repository, compared)] if each]
         return backup_records.judged(host, check, compared)
+
+    def _tests(self, variables: Mapping[str, Any]) -> Iterator[Finding]:
+        """Whether files were read back as often as is promised, for each objective that has backups."""
+        last = backup_records.last_read_back(state_dir())
+        sets: dict[str, set[str]] = {}
+        every: dict[str, float] = {}
+        store = ""
+        for host in variables["ansible_play_hosts_all"]:
+            result = variables["hostvars"][host].get("__file_backup_made") or {}
+            stored = {name for row in (result.get("stored") or {}).values() for name in row["sets"]}
+            for name, entry in self._value("file_backup", "file_backup_sets", host).items() if stored else ():
+                objective = self._value("file_backup", "file_backup_objectives", host)[entry["objective"]]
+                if name in stored and "restore_test" in objective:
+                    sets.setdefault(entry["objective"], set()).add(name)
+                    every[entry["objective"]] = float(length(objective["restore_test"]))
+                    store = self._value("file_backup", "file_backup_store", host)
+        for objective, names in sorted(sets.items()):
+            newest = max((last[name] for name in names if name in last), default="")
+            yield backup_records.read_back_in_time(store, objective, newest, every[objective], time.time())
 
     # For how long backups are kept at least: what the inventory says, and not what the store's own settings do.
 

@@ -207,12 +207,15 @@ class FileRestore:
         self._kept = Path(kept)
         self._folder = self._kept / "unfinished"
         self._journal = self._folder / "journal.json"
+        #: How many files were read from the snapshot: restic has compared each with its hash.
+        self.read = 0
 
     def differing(self, snapshots: Snapshots, snapshot: str, paths: list[str]) -> list[dict[str, Any]]:
         """What a restore would put back; nothing is written."""
         found = []
         for path in paths:
             for entry, content in snapshots.entries(snapshot, path):
+                self.read += 1
                 how = difference(entry, content)
                 if how:
                     found.append(_row(entry, content, how))
@@ -224,6 +227,7 @@ class FileRestore:
         try:
             for path in paths:
                 for entry, content in snapshots.entries(snapshot, path):
+                    self.read += 1
                     how = difference(entry, content)
                     if how:
                         done.append(_row(entry, content, how))

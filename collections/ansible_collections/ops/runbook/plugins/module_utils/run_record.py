@@ -127,6 +127,8 @@ class RunRecord:
     checkpoints: list[str] = field(default_factory=list)
     #: Items of sealed evidence whose content the run has fetched from the store, with their SHA-256.
     evidence_read: list[Mapping[str, Any]] = field(default_factory=list)
+    #: Files that the run has read back from backups: host, snapshot, its sets, how many.
+    read_back: list[Mapping[str, Any]] = field(default_factory=list)
     #: Backups that the run has seen for the first time, and those that it has no longer to see.
     backups: list[Mapping[str, Any]] = field(default_factory=list)
     #: Host patterns of plays that matched no host.
@@ -158,6 +160,7 @@ class RunRecord:
             "approval": dict(self.approval),
             "checkpoints": self.checkpoints,
             "evidence_read": self.evidence_read,
+            "read_back": self.read_back,
             "backups": self.backups,
             "unmatched": self.unmatched,
             "omitted": self.omitted,

@@ -26,6 +26,10 @@ options:
     description: Why, in at least three words.
     type: str
     default: ""
+  restore_tests:
+    description: Also say whether files were read back as often as the objectives promise (C(restore_test)).
+    type: bool
+    default: false
 attributes:
   check_mode:
     description: Runs in check mode as it does otherwise, since it changes nothing.

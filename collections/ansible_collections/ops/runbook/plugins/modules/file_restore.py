@@ -107,6 +107,10 @@ reload:
   type: list
   elements: str
   returned: O(step=look) or O(step=restore)
+read_back:
+  description: Id and tags of the snapshot, and how many of its files were read and compared, for the record of the run.
+  type: dict
+  returned: O(step=look) or O(step=restore)
 snapshot:
   description: Id and time of the snapshot.
   type: dict
@@ -174,6 +178,7 @@ def main() -> None:
         estimate=estimate(found, time.monotonic() - began),
         unfinished=unfinished,
         snapshot={"id": chosen["short_id"], "time": chosen["time"][:19]},
+        read_back={"snapshot": chosen["short_id"], "sets": sorted(chosen.get("tags") or ()), "files": work.read},
         diff={"prepared": listing(found)},
         **(work.outstanding(after) if found or unfinished else {"verify": [], "reload": []}),
     )

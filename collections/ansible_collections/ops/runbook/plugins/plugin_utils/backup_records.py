@@ -10,11 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from ansible_collections.ops.runbook.plugins.module_utils.backup_basics import PAGE, stamp
+from ansible_collections.ops.runbook.plugins.module_utils.backup_basics import PAGE, TOO_LATE, span, stamp
 from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
 from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger
 from ansible_collections.ops.runbook.plugins.module_utils.run_record import records
@@ -59,6 +60,40 @@ def remembered(state: Path) -> dict[str, dict[str, Seen]]:
                 known.pop(label, None)
             known.update({label: Seen.of(row, source) for label, row in part["seen"].items()})
     return found
+
+
+def last_read_back(state: Path) -> dict[str, str]:
+    """Set → the start of the newest run, in check mode or not, that has read files of one of its backups."""
+    found: dict[str, str] = {}
+    for body in records(Ledger(state / "ledger")).values():
+        if body["outcome"] == "succeeded":
+            tested = {name for row in body.get("read_back", ()) if row["files"] for name in row["sets"]}
+            found.update(dict.fromkeys(tested, str(body["started"])))
+    return found
+
+
+def read_back_in_time(host: str, objective: str, last: str, every: float, now: float) -> Finding:
+    """Whether backups under an objective were read back as often as it promises; ``last`` is empty where never."""
+    check, expected = f"restore test of {objective}", f"read back within {span(every)}"
+    remedy = "backup-recovery/recovery-procedures#files-not-read-back"
+    if not last:
+        title = "No run has read files of such a backup back yet."
+        return Finding(check, host, "unknown", title, expected=expected, remedy=remedy, controls=CONTROLS)
+    age = max(0.0, now - datetime.fromisoformat(last).timestamp())
+    status = "critical" if age > every * TOO_LATE else "warning" if age > every else "ok"
+    title = f"Files of such a backup were read back and compared {span(age)} ago."
+    return Finding(
+        check,
+        host,
+        status,
+        title,
+        observed=round(age),
+        unit="s",
+        expected=expected,
+        remedy="" if status == "ok" else remedy,
+        controls=CONTROLS,
+        metrics={"age_seconds": round(age), "objective_seconds": every},
+    )
 
 
 def kept_for(sets: Iterable[str], keep: Mapping[str, float]) -> float:

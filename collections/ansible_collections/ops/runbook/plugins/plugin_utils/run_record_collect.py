@@ -61,6 +61,8 @@ class Collector:
         self.checkpoints: list[str] = []
         #: Of sealed evidence: what was read of it.
         self.evidence_read: list[Mapping[str, Any]] = []
+        #: Of backups: what was read back from them.
+        self.read_back: list[Mapping[str, Any]] = []
         #: Of backups: what this controller holds against the store that keeps them.
         self.backups: list[Mapping[str, Any]] = []
         self.unmatched: list[str] = []
@@ -81,6 +83,7 @@ class Collector:
         data = result.result
         for part in _parts(data, looped=task.loop is not None):
             self._part(part)
+            self._read_back(result.host.get_name(), part.get("read_back"))
             self._examined.update(host for host in part.get("examined", ()) if host != result.host.get_name())
             if part.get("changed"):
                 self._change(result, part)
@@ -122,6 +125,11 @@ class Collector:
             self.checkpoints.append(part["checkpoint"])
         self.evidence_read += part.get("evidence_read") or []
         self.backups += part.get("backups_seen") or []
+
+    def _read_back(self, host: str, read: Mapping[str, Any] | None) -> None:
+        """Files that were read from a backup: once, though a restore reads them when it looks, and again."""
+        if read and {"host": host, **read} not in self.read_back:
+            self.read_back.append({"host": host, **read})
 
     def _change(self, result: Any, part: Mapping[str, Any]) -> None:
         self._applied = self._applied or (not self._check and result.host.get_name() not in _CONTROLLER)
@@ -166,6 +174,7 @@ class Collector:
         record.approval = self.approval
         record.checkpoints = self.checkpoints
         record.evidence_read = self.evidence_read
+        record.read_back = self.read_back
         record.backups = self.backups
         record.unmatched = self.unmatched
         record.omitted = self._omitted

@@ -14,7 +14,9 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.backup_records import 
     compare,
     judged,
     kept_for,
+    last_read_back,
     noted,
+    read_back_in_time,
     remembered,
     unsaid,
 )
@@ -95,6 +97,33 @@ def test_records_are_added_up(tmp_path: Path) -> None:
         "3F": "run two of 2026-11-23",
     }
     assert known[repository]["2F"].row == FULL.row
+
+
+def test_newest_run_that_read_files_back_counts(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger")
+    rows = [{"host": "app1", "snapshot": "ab12", "sets": ["configuration"], "files": 7}]
+    for number, outcome, read in (
+        (1, "succeeded", rows),
+        (2, "succeeded", [{**rows[0], "files": 0}]),
+        (3, "failed", rows),
+    ):
+        start = {"run_id": str(number), "procedure": "x", "started": f"2026-11-2{number}T00:00:00Z", "process": {}}
+        ledger.append("started", str(number), start)
+        ledger.append("finished", str(number), {**start, "outcome": outcome, "read_back": read})
+    assert last_read_back(tmp_path) == {"configuration": "2026-11-21T00:00:00Z"}
+
+
+@pytest.mark.parametrize(
+    ("last", "status"),
+    [
+        ("", "unknown"),
+        ("1970-04-01T00:00:00Z", "ok"),
+        ("1970-03-01T00:00:00Z", "warning"),
+        ("1970-01-09T00:00:00Z", "critical"),
+    ],
+)
+def test_files_that_were_not_read_back_in_time(last: str, status: str) -> None:
+    assert read_back_in_time("store1", "evidence files", last, 30 * DAY, NOW).status == status
 
 
 def test_content_is_the_backup_with_its_log_and_nothing_that_changes() -> None:
