@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger
 from ansible_collections.ops.runbook.plugins.module_utils.run_record import records
+from ansible_collections.ops.runbook.plugins.plugin_utils.reports import DATA, ReportStore
 
 from tests.bench.contestants import CHECKS, ROOT, SOCKETS
 from tests.bench.measure import Command, in_lab, median_seconds, seconds
@@ -197,9 +198,23 @@ def bench_busy(scratch: Path) -> None:
             case.prepare()
             ours = seconds(playbook(case.name, case.inventories, scratch / name, *case.options))
             case.assert_converged()
+            back = release_back(case, scratch / "back") if name == "dependency_updates" else ""
             case.prepare()
             theirs = sum(bare_seconds(host, script, scratch) for host, script in bare.items())
             row(f"{case.name}.yml", f"{ours:.1f}", f"{theirs:.1f}", f"{ours / theirs:.2f}")
+            if back:
+                row("  to the release before, a host", back, "aim < 1 s")
+
+
+def release_back(case: matrix.Case, state: Path) -> str:
+    """How long each host took from its release to the one before, until that answered."""
+    procedure = f"{case.name}_rollback"
+    seconds(playbook(procedure, case.inventories, state))
+    report = ReportStore(state).last(procedure)
+    assert report
+    findings = json.loads((report.path / DATA).read_text(encoding="utf-8"))["findings"]
+    taken = [finding["metrics"]["switch_seconds"] for finding in findings if "switch_seconds" in finding["metrics"]]
+    return " ".join(f"{one:.2f} s" for one in taken)
 
 
 def work(name: str) -> matrix.Case:
