@@ -63,6 +63,10 @@ def test_a_bare_machine_becomes_the_store(recovery: Procedure, before: dict[str,
     assert before.items() <= stored().items()
     (label,) = labels()
     assert label.endswith("F")
+    # What run records have seen of the old store's backups is not expected any more.
+    (database,) = [part for part in done.record["backups"] if part["repository"] == "database of store1"]
+    assert list(database["seen"]) == [label]
+    assert len(database["forgotten"]) == 1
     assert {host: tags(host) for host in HOSTS} == {
         **{host: {"configuration"} for host in ("proxy1", "db1", "db2")},
         **{host: {"configuration", "application"} for host in ("app1", "app2")},
