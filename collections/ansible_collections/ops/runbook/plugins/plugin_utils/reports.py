@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -191,11 +192,15 @@ class ReportStore:
         found = []
         for file in folders:
             match = _FOLDER.fullmatch(file.parent.name)
-            if match:
-                moment = datetime.strptime(match[1], _FOLDER_TIME).replace(tzinfo=UTC)
-                name = file.parents[1].relative_to(self.root).as_posix()
-                found.append(Entry(procedure=name, time=moment, path=file.parent))
-        return sorted(found, key=lambda entry: (entry.time, entry.path.name))
+            if not match:
+                continue
+            moment = datetime.strptime(match[1], _FOLDER_TIME).replace(tzinfo=UTC)
+            name = file.parents[1].relative_to(self.root).as_posix()
+            # A run may take less than a second, which is what names of folders tell. One that is pruned now is none.
+            with suppress(FileNotFoundError):
+                order = moment, file.stat().st_mtime_ns
+                found.append((order, Entry(procedure=name, time=moment, path=file.parent)))
+        return [entry for _order, entry in sorted(found, key=lambda pair: pair[0])]
 
     def last(self, procedure: str) -> Entry | None:
         """The procedure's newest report."""

@@ -68,8 +68,9 @@ def test_reports_are_not_for_everybody(tmp_path: Path) -> None:
 
 def test_second_report_within_a_second_gets_a_folder_of_its_own(tmp_path: Path) -> None:
     store = ReportStore(tmp_path)
-    assert store.write(REPORT, {}) != store.write(REPORT, {})
-    assert len(store.entries()) == 2
+    folders = [store.write(replace(REPORT, run_id=run), {}) for run in ("b", "a", "c", "a")]
+    assert len(set(folders)) == 4
+    assert [entry.path for entry in store.entries()] == folders
 
 
 def test_run_id_cannot_leave_the_store(tmp_path: Path) -> None:
