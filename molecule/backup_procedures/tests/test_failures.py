@@ -141,22 +141,23 @@ def test_failure_of_a_store_that_does_not_answer_or_is_full() -> None:
 
 
 @contextmanager
-def certified(host: str, stem: str, unit: str, days: float) -> Iterator[None]:
+def certified(host: str, stem: str, unit: str, port: int, days: float) -> Iterator[None]:
     """A server shows a certificate that ends in so many days, as long as the block lasts."""
     command = [sys.executable, "-m", "tests.lab", "certificate", "--client", f"--ends={days}", "--stem", "late", host]
     subprocess.run(command, cwd=ROOT, check=True)
     late = Lab(os.environ["LAB"]).authority / "late"
     with ExitStack() as kept:
-        kept.callback(shell, host, f"systemctl restart {unit}")
+        serve = f"systemctl restart {unit}; timeout 30 bash -c 'until : < /dev/tcp/localhost/{port}; do sleep 0.1; done'"
+        kept.callback(shell, host, serve)
         for suffix in (".pem", ".key"):
             content = late.with_suffix(suffix).read_text(encoding="utf-8")
             kept.enter_context(altered(f"{stem}{suffix}", f"cat > \"$file\" <<'END'\n{content}END\n", host))
-        shell(host, f"systemctl restart {unit}")
+        shell(host, serve)
         yield
 
 
 def test_failure_of_an_expired_certificate_of_the_database() -> None:
-    with certified("db1", "/etc/pgbackrest/tls/own", "pgbackrest", -0.5):
+    with certified("db1", "/etc/pgbackrest/tls/own", "pgbackrest", 8432, -0.5):
         answer = program(f"{DATABASE} run --kind diff")
         said = bad(program(f"{DATABASE} status"))
     assert answer.get("cause") == "certificate", answer
@@ -166,7 +167,7 @@ def test_failure_of_an_expired_certificate_of_the_database() -> None:
 
 def test_failure_of_an_expired_certificate_of_the_store() -> None:
     """The hosts say what it is, the store among them; before, the store says that it comes to that."""
-    server = ("store1", "/etc/restic/server", "rclone-restic")
+    server = ("store1", "/etc/restic/server", "rclone-restic", 8000)
     with certified(*server, 3):
         said = bad(program(f"{FILES} run"))
     assert "localhost:8000 is valid" in said["file backup certificate"]
