@@ -147,7 +147,8 @@ def certified(host: str, stem: str, unit: str, port: int, days: float) -> Iterat
     subprocess.run(command, cwd=ROOT, check=True)
     late = Lab(os.environ["LAB"]).authority / "late"
     with ExitStack() as kept:
-        serve = f"systemctl restart {unit}; timeout 30 bash -c 'until : < /dev/tcp/localhost/{port}; do sleep 0.1; done'"
+        listens = f"timeout 30 bash -c 'until : < /dev/tcp/localhost/{port}; do sleep 0.1; done'"
+        serve = f"systemctl restart {unit}; {listens}"
         kept.callback(shell, host, serve)
         for suffix in (".pem", ".key"):
             content = late.with_suffix(suffix).read_text(encoding="utf-8")
