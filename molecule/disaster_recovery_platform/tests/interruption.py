@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 
-from lost_platform import INVENTORIES, PLATFORM, archive, lose_everything, rows, served, upstreams, write
+from lost_platform import INVENTORIES, PLATFORM, archive, lose_everything, rows, served, write
 
+from tests.hosts import upstreams
 from tests.scenario import ROOT
 
 PROCEDURE = "backup_recovery/disaster_recovery_platform"

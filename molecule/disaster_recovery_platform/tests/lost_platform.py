@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import time
 
@@ -76,17 +75,6 @@ def likeness() -> dict[str, str]:
     return on_all(lambda host: shell(host, LIKENESS), PLATFORM)
 
 
-def upstreams() -> dict[str, str]:
-    """Server of the application and what the proxy does with it."""
-    found: dict[str, str] = json.loads(shell("proxy1", "upstream-state evidence-api"))
-    return found
-
-
 def served() -> str:
     """What a client hears."""
     return shell("proxy1", "curl -sSf https://evidence.lab/readyz")
-
-
-def store(command: str) -> None:
-    """Start or stop the server of the file backups."""
-    shell("store1", f"systemctl {command} rclone-restic.service")

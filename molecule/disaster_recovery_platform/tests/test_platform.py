@@ -11,11 +11,10 @@ from lost_platform import (
     rows,
     served,
     sql,
-    store,
-    upstreams,
     write,
 )
 
+from tests.hosts import store, upstreams
 from tests.scenario import Outcome, Procedure, Untouched, shell
 
 #: Refused by nobody: the entrance is open when this fails.

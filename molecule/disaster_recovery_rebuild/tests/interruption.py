@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import subprocess
 
-from lost_host import INVENTORIES, lose, served_by, upstreams
+from lost_host import INVENTORIES, lose, served_by
 
+from tests.hosts import upstreams
 from tests.scenario import ROOT
 
 PROCEDURE = "backup_recovery/disaster_recovery_app_host"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 
 from tests.lab import hosts as lab_hosts
@@ -34,17 +33,6 @@ def forge(host: str) -> None:
     )
 
 
-def upstreams() -> dict[str, str]:
-    """Server of the application and what the proxy does with it."""
-    found: dict[str, str] = json.loads(shell("proxy1", "upstream-state evidence-api"))
-    return found
-
-
 def served_by(host: str) -> str:
     """What the host's application says of itself, as the proxy hears it."""
     return shell("proxy1", f"curl -sSf http://{host}:8000/readyz")
-
-
-def store(command: str) -> None:
-    """Start or stop the server of the file backups."""
-    shell("store1", f"systemctl {command} rclone-restic.service")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 from ansible_collections.ops.runbook.plugins.plugin_utils import change_lock
-from lost_host import forge, lose, served_by, store, upstreams
+from lost_host import forge, lose, served_by
 
+from tests.hosts import store, upstreams
 from tests.scenario import Outcome, Procedure, Untouched, same_changes, shell
 
 APP2 = ("-e", "host_rebuild_host=app2")
