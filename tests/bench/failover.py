@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import statistics
 import subprocess
 from pathlib import Path
@@ -20,7 +21,11 @@ FAILOVER = "backup_recovery/disaster_recovery"
 INVENTORY = (ROOT / "inventories/lab",)
 #: Seconds from the promotion to the first accepted write that are promised.
 AIM = 10.0
-KILL = "systemctl kill --signal=KILL postgresql@*-main"
+#: A pattern without the type of unit would match none, and say nothing.
+KILL = """
+systemctl kill --signal=KILL 'postgresql@*-main.service'
+while pg_lsclusters -h | grep -q online; do sleep 0.1; done
+"""
 
 
 def bench_failover(runs: int, scratch: Path) -> None:
@@ -41,7 +46,7 @@ def _once(state: Path, primary: str) -> dict[str, float]:
     """Lose that primary once, and bring it back; the metrics of the recovery time."""
     recorded = LAB.read()
     assert recorded
-    command = lab_hosts.ssh_command(LAB, recorded.hosts[primary].port, "sudo", *KILL.split())
+    command = lab_hosts.ssh_command(LAB, recorded.hosts[primary].port, f"sudo sh -c {shlex.quote(KILL)}")
     subprocess.run(command, check=True, capture_output=True)
     seconds(playbook(FAILOVER, INVENTORY, state))
     (report,) = state.glob(f"reports/{FAILOVER}/*/findings.json")

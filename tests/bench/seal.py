@@ -26,7 +26,7 @@ from tests.bench.measure import Command, in_lab, median_seconds, seconds, taken
 from tests.lab import evidence
 from tests.lab.commands import up
 from tests.lab.hosts import ssh_command
-from tests.lab.images import release
+from tests.lab.images import SERVING_HOSTS, release
 from tests.lab.state import ROOT, Lab
 from tests.scenario import shell
 
@@ -130,11 +130,14 @@ def fetch(folder: Path) -> None:
 
 def bench_procedure(scratch: Path, small: int, large: int) -> None:
     """The whole way of evidence: into the store, sealed, and as a replica on the controller."""
-    sources = json.dumps({"evidence_store_sources": {"bench": {"directory": "/srv/bench"}}})
-    inventory = (ROOT / "inventories/lab",)
-    command = playbook("backup_recovery/evidence_protection", inventory, scratch / "state", "-e", sources)
+    beside = scratch / "source.json"
+    source = {"evidence_store_sources": {"bench": {"directory": "/srv/bench"}}}
+    beside.write_text(json.dumps({"all": {"hosts": {"store1": source}}}), encoding="utf-8")
+    inventories = (ROOT / "inventories/lab", beside)
+    command = playbook("backup_recovery/evidence_protection", inventories, scratch / "state")
     with in_lab(STORE):
-        up(STORE, release(), "golden", ["store1"], fresh=True)
+        up(STORE, release(), "golden", [*SERVING_HOSTS, "store1"], fresh=True)
+        shell("store1", "mkdir /srv/bench")
         seconds(command)
         shell("store1", FILES.format(small=small, large=large // 10**6))
         ours = seconds(command)
