@@ -1,7 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """The store's side of evidence protection: it keeps files and says what is there. It judges nothing and holds no key.
 
-Together with evidence_hash it is one program that is sent to the store for each question. The layout below its root::
+Together with evidence_hash it is one program that is sent to the store for each question. Contents travel behind it, as
+frames: a line with path, place and length of a piece, and the piece. The layout below its root::
 
     items/COLLECTION/...       what is sealed; never written again
     seals/000001/              manifest, checkpoint, checkpoint.sig, checkpoint.tsr
@@ -20,17 +21,23 @@ import re
 import shutil
 import sys
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, BinaryIO, Optional
 
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_hash import files_below, hash_files
 
 MARK = "ops-runbook-evidence "
+#: The line before the frames that a host sends.
+FRAMES = b"ops-runbook-evidence-frames\n"
+#: Length of a frame's piece, in bytes.
+PIECE = 1 << 20
 _SEAL = re.compile(r"\d{6}")
 _CONTROL = ("custody/", "holds/", "deletions/")
-_PIECE = 8 << 20
 _JOURNAL = "restored.json"
-_ANSWERED = ("log", "hash", "listing", "receive", "read", "discard", "commit", "remove", "restore", "put_back")
+_ANSWERED = ("log", "hash", "listing", "discard", "commit", "remove", "restore", "put_back")
+
+#: Path, place of the piece in the file, and the piece.
+Frame = tuple[str, int, bytes]
 
 
 class StoreError(Exception):
@@ -90,25 +97,18 @@ class Store:
         hashes, failures = hash_files(self.items, sizes)
         return {"hashes": hashes, "failures": failures}
 
-    def receive(self, items: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    def receive(self, incoming: Iterable[Frame]) -> dict[str, Any]:
         """Write pieces of items to where they wait for their seal."""
-        for path, piece in items.items():
-            target = self._inside(self.incoming, path)
+        for path, offset, piece in incoming:
+            target = _inside(self.incoming, path)
             os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-            with open(target, "ab" if piece["offset"] else "wb", opener=_private) as file:
-                file.write(base64.b64decode(piece["content"]))
-        return {"received": len(items)}
+            with open(target, "ab" if offset else "wb", opener=_private) as file:
+                file.write(piece)
+        return {}
 
-    def read(self, path: str, offset: int) -> dict[str, Any]:
-        """A piece of an item."""
-        target = self._inside(self.items, path)
-        try:
-            with open(target, "rb") as file:
-                file.seek(offset)
-                content = file.read(_PIECE)
-                return {"content": base64.b64encode(content).decode("ascii"), "size": os.path.getsize(target)}
-        except OSError as error:
-            raise StoreError(f"items/{path} cannot be read: {error.strerror}") from error
+    def send_items(self, names: Sequence[str], offset: int = 0) -> Iterator[Frame]:
+        """The content of items."""
+        return send_files(self.items, names, offset)
 
     def discard(self) -> dict[str, Any]:
         """Forget what was received and not sealed."""
@@ -143,7 +143,7 @@ class Store:
         with self._alone():
             self._received(items)
             places = [f"items/{path}" for path in items] + [f"seals/{path}" for path in seals]
-            kept = self._inside(self.replaced, run)
+            kept = _inside(self.replaced, run)
             os.makedirs(kept, mode=0o700)
             journal = {
                 "items": dict(items),
@@ -158,7 +158,7 @@ class Store:
             for path in items:
                 self._place(path)
             for path, text in seals.items():
-                target = self._inside(self.seals, path)
+                target = _inside(self.seals, path)
                 os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
                 with open(target, "wb", opener=_private) as written:
                     written.write(text.encode("latin-1"))
@@ -170,7 +170,7 @@ class Store:
     def put_back(self, run: str) -> dict[str, Any]:
         """Undo a restore."""
         with self._alone():
-            kept = self._inside(self.replaced, run)
+            kept = _inside(self.replaced, run)
             if not os.path.isdir(kept):
                 return {"put_back": 0}
             places = json.loads(_text(os.path.join(kept, _JOURNAL)))["was"]
@@ -195,7 +195,7 @@ class Store:
 
     def _place(self, path: str) -> None:
         """Put a received item beside the others."""
-        target = self._inside(self.items, path)
+        target = _inside(self.items, path)
         os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
         source = os.path.join(self.incoming, path)
         os.chmod(source, 0o400)
@@ -208,7 +208,7 @@ class Store:
             if path.startswith((*_CONTROL, "ledger/")):
                 raise StoreError(f"items/{path} is never deleted")
             with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._inside(self.items, path))
+                os.unlink(_inside(self.items, path))
                 gone.append(path)
         os.sync()
         return {"removed": gone}
@@ -255,12 +255,12 @@ class Store:
         with contextlib.suppress(FileNotFoundError):
             yield from files_below(folder)
 
-    @staticmethod
-    def _inside(folder: str, path: str) -> str:
-        target = os.path.normpath(os.path.join(folder, path))
-        if not target.startswith(folder + os.sep):
-            raise StoreError(f"{path} leads out of {folder}")
-        return target
+
+def _inside(folder: str, path: str) -> str:
+    target = os.path.normpath(os.path.join(folder, path))
+    if not target.startswith(os.path.normpath(folder) + os.sep):
+        raise StoreError(f"{path} leads out of {folder}")
+    return target
 
 
 def _move(source: str, target: str) -> None:
@@ -290,23 +290,74 @@ def describe_folder(folder: str) -> dict[str, Any]:
     return {"items": {path: [digest, sizes[path]] for path, digest in hashes.items()}, "failures": failures}
 
 
-def send_files(folder: str, pieces: Sequence[Sequence[Any]]) -> dict[str, Any]:
-    """Pieces of files of a source: (path, offset, bytes)."""
-    found = {}
-    for path, offset, length in pieces:
-        file: BinaryIO
-        with open(os.path.join(folder, path), "rb") as file:
+def send_files(folder: str, names: Sequence[str], offset: int = 0) -> Iterator[Frame]:
+    """The content of files below a folder, that of the first one from the offset on."""
+    for name in names:
+        with open(_inside(folder, name), "rb") as file:
             file.seek(offset)
-            found[path] = base64.b64encode(file.read(length)).decode("ascii")
-    return {"pieces": found}
+            while True:
+                piece = file.read(PIECE)
+                if piece or not offset:
+                    yield name, offset, piece
+                if len(piece) < PIECE:
+                    break
+                offset += len(piece)
+        offset = 0
 
 
-def main(job: Mapping[str, Any], further: Mapping[str, Callable[..., dict[str, Any]]]) -> None:
-    """Do a job, and print what came of it on one line."""
+def frame(path: str, offset: int, piece: bytes) -> bytes:
+    """A piece as it travels."""
+    return json.dumps([path, offset, len(piece)]).encode("ascii") + b"\n" + piece
+
+
+def end(**said: Any) -> bytes:
+    """What is behind the last frame: why there are no more, or where to go on."""
+    return json.dumps(said).encode("ascii") + b"\n"
+
+
+def frames(stream: BinaryIO, ended: Callable[[Mapping[str, Any]], None]) -> Iterator[Frame]:
+    """The frames of a stream, one by one. What is behind the last one is told; a stream without it was cut off."""
+    while True:
+        header = json.loads(stream.readline() or "null")
+        if isinstance(header, dict):
+            ended(header)
+            return
+        piece = stream.read(header[2]) if header else b""
+        if not header or len(piece) < header[2]:
+            raise StoreError("the transfer was cut off")
+        yield header[0], header[1], piece
+
+
+def _told(said: Mapping[str, Any]) -> None:
+    if "error" in said:
+        raise StoreError(said["error"])
+
+
+def _send(found: Iterator[Frame], limit: int) -> None:
+    """Send at most that many bytes (0: all), and say where to go on."""
+    out = sys.stdout.buffer
+    out.write(FRAMES)
+    sent = 0
+    try:
+        for path, offset, piece in found:
+            if limit and sent >= limit:
+                out.write(end(path=path, offset=offset))
+                return
+            out.write(frame(path, offset, piece))
+            sent += len(piece)
+        out.write(end())
+    except (StoreError, OSError) as error:
+        out.write(end(error=str(error)))
+
+
+def main(job: Mapping[str, Any], further: Mapping[str, Callable[..., Any]]) -> None:
+    """Do a job, and print what came of it on one line; or send, or receive, what is in frames."""
     store = Store(job.get("root", ""))
-    operations: dict[str, Callable[..., dict[str, Any]]] = {
+    operations: dict[str, Callable[..., Any]] = {
         **{name: getattr(store, name) for name in _ANSWERED},
         "describe_folder": describe_folder,
+        "receive": lambda: store.receive(frames(sys.stdin.buffer, _told)),
+        "send_items": store.send_items,
         "send_files": send_files,
         **further,
     }
@@ -314,4 +365,7 @@ def main(job: Mapping[str, Any], further: Mapping[str, Callable[..., dict[str, A
         answer = operations[job["operation"]](**job.get("arguments", {}))
     except (StoreError, OSError) as error:
         answer = {"error": str(error)}
+    if not isinstance(answer, dict):
+        _send(answer, job.get("limit", 0))
+        return
     sys.stdout.write(MARK + pack(answer) + "\n")

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 import subprocess
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ansible_collections.ops.runbook.plugins.module_utils.evidence_files import StoreError
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_files import PIECE, StoreError
 
 #: One JSON value a line, whatever the query's columns are.
 _ROWS = "SELECT row_to_json(found) FROM ({query}) AS found"
@@ -28,15 +27,17 @@ def describe_query(database: str, query: str, account: str) -> dict[str, Any]:
     return {"items": items, "failures": {}}
 
 
-def send_documents(database: str, query: str, account: str, names: Sequence[str]) -> dict[str, Any]:
-    """The documents of these names."""
-    wanted = set(names)
-    found = {
-        name: base64.b64encode(content).decode("ascii")
-        for name, content in _documents(database, query, account)
-        if name in wanted
-    }
-    return {"pieces": found}
+def send_documents(
+    database: str, query: str, account: str, names: Sequence[str], offset: int = 0
+) -> Iterator[tuple[str, int, bytes]]:
+    """The documents of these names, that of the first one from the offset on."""
+    found = dict(_documents(database, query, account))
+    for name in names:
+        if name not in found:
+            raise StoreError(f"{name} is gone from its source since it was looked at; run again")
+        for start in range(offset, max(len(found[name]), 1), PIECE):
+            yield name, start, found[name][start : start + PIECE]
+        offset = 0
 
 
 def _documents(database: str, query: str, account: str) -> Iterator[tuple[str, bytes]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import functools
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.marked import text_beh
 
 #: In the order in which they need each other.
 _PARTS = ("hash", "files", "query")
+_LOADER = "import sys; exec(sys.stdin.buffer.read(int(sys.stdin.buffer.readline())))"
 _CALL = '\nmain(json.loads({job!r}), {{"describe_query": describe_query, "send_documents": send_documents}})\n'
 
 
@@ -22,10 +24,23 @@ def _sources() -> str:
     return "\n".join(["from __future__ import annotations", *(part(f"evidence_{name}") for name in _PARTS)])
 
 
-def program(operation: str, root: str = "", **arguments: Any) -> bytes:
-    """The program that does one thing. It travels through a pipe: no file of it lands on the host."""
-    job = json.dumps({"operation": operation, "root": root, "arguments": arguments})
+def program(operation: str, root: str = "", limit: int = 0, **arguments: Any) -> bytes:
+    """The program that does one thing. It travels through a pipe: no file of it lands on the host.
+
+    ``limit`` is how many bytes of contents it sends at most; 0 for all.
+    """
+    job = json.dumps({"operation": operation, "root": root, "limit": limit, "arguments": arguments})
     return (_sources() + _CALL.format(job=job)).encode()
+
+
+def started(interpreter: str) -> str:
+    """The command line for a program that `before` puts before something else on its standard input."""
+    return f"{interpreter} -ISBX utf8 -c {shlex.quote(_LOADER)}"
+
+
+def before(code: bytes) -> bytes:
+    """The program as the beginning of its own standard input."""
+    return b"%d\n" % len(code) + code
 
 
 def answer(stdout: str) -> Mapping[str, Any] | None:

@@ -7,7 +7,7 @@ which has to be what a signed checkpoint says, and can neither alter nor remove 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 from ansible_collections.ops.runbook.plugins.module_utils import evidence_files
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_checkpoint import CHECKPOINT, MANIFEST, Item
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_checkpoint import parse_manifest as items_of
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_files import Frame
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_log import Log, Problem, check_items
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_sources import Source, fetched
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import (
@@ -41,6 +42,22 @@ class Here:
         except (evidence_files.StoreError, OSError) as error:
             raise EvidenceError(f"{host}: {error}") from error
         return answer
+
+    def fetch(
+        self, host: str, operation: str, names: Sequence[str], root: str = "", **arguments: Any
+    ) -> Iterator[Frame]:
+        """The contents of items. Raises EvidenceError."""
+        try:
+            yield from getattr(evidence_files.Store(root), operation)(names, **arguments)
+        except (evidence_files.StoreError, OSError) as error:
+            raise EvidenceError(f"{host}: {error}") from error
+
+    def send(self, host: str, root: str, frames: Iterable[Frame]) -> None:
+        """Take contents in. Raises EvidenceError."""
+        try:
+            evidence_files.Store(root).receive(frames)
+        except (evidence_files.StoreError, OSError) as error:
+            raise EvidenceError(f"{host}: {error}") from error
 
 
 @dataclass

@@ -3,21 +3,20 @@
 
 from __future__ import annotations
 
-import base64
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_checkpoint import CONTROL, LEDGER, Item, safe_path
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_files import Frame
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_hash import files_below, hash_files
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_log import Log
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_memory import OWN, new_entries
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_program import program
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import (
-    BATCH,
     Candidate,
     EvidenceError,
     Remote,
@@ -51,26 +50,15 @@ class Source:
         return program("describe_folder", folder=self.options["directory"])
 
     @property
-    def _query(self) -> dict[str, str]:
+    def _query(self) -> dict[str, Any]:
         options = {"account": "postgres", **self.options}
         return {name: options[name] for name in ("database", "query", "account")}
 
-    def contents(self, remote: Remote, names: Sequence[tuple[str, int]]) -> Mapping[str, bytes]:
-        """The whole content of small items, in one round trip."""
+    def fetch(self, remote: Remote, names: Sequence[str]) -> Iterator[Frame]:
+        """The contents of these names, in their order."""
         if "query" in self.options:
-            wanted = [name for name, _size in names]
-            said = remote.ask(self.host, "send_documents", **self._query, names=wanted)
-        else:
-            pieces = [[name, 0, size] for name, size in names]
-            said = remote.ask(self.host, "send_files", folder=self.options["directory"], pieces=pieces)
-        return {name: base64.b64decode(text) for name, text in said["pieces"].items()}
-
-    def piece(self, remote: Remote, name: str, offset: int, length: int) -> bytes:
-        """A piece of a large file."""
-        if "query" in self.options:
-            return self.contents(remote, [(name, 0)])[name][offset : offset + length]
-        said = remote.ask(self.host, "send_files", folder=self.options["directory"], pieces=[[name, offset, length]])
-        return base64.b64decode(said["pieces"][name])
+            return remote.fetch(self.host, "send_documents", names, **self._query)
+        return remote.fetch(self.host, "send_files", names, folder=self.options["directory"])
 
 
 def sources_of(host: str, variable: Any) -> tuple[list[Source], list[str]]:
@@ -192,38 +180,35 @@ class Gatherer:
 
 
 def fetched(source: Source, remote: Remote, new: Sequence[tuple[Item, str, int]]) -> Iterator[Candidate]:
-    """Small items come many at a time, when they are needed; large ones in pieces."""
-    for batch in _batches(new):
-        cached = _Cached(source, remote, [(name, size) for _item, name, size in batch])
-        for item, name, size in batch:
-            get = partial(source.piece, remote, name) if size > BATCH else partial(cached.piece, name)
-            yield Candidate(item, size, get)
+    """What is new on a source. It comes in the order of seals, as soon as the first of it is asked for."""
+    ordered = sorted(new, key=lambda row: row[0].path)
+    flow = _Flow(partial(source.fetch, remote, [name for _item, name, _size in ordered]))
+    for item, name, size in ordered:
+        yield Candidate(item, size, partial(flow.pieces, name))
 
 
-class _Cached:
-    """Items of a source that come together, as soon as one of them is asked for."""
+class _Flow:
+    """Contents that come one behind the other; some may be left out, and none can be asked for twice."""
 
-    def __init__(self, source: Source, remote: Remote, names: Sequence[tuple[str, int]]) -> None:
-        self._get = partial(source.contents, remote, names)
-        self._contents: Mapping[str, bytes] = {}
+    def __init__(self, opened: Callable[[], Iterator[Frame]]) -> None:
+        self._opened = opened
+        self._frames: Iterator[Frame] | None = None
+        self._next: Frame | None = None
 
-    def piece(self, name: str, offset: int, length: int) -> bytes:
-        """A piece of one of them."""
-        if not self._contents:
-            self._contents = self._get()
-        if name not in self._contents:
-            raise EvidenceError(f"{name} is gone from its source since it was looked at; run again")
-        return self._contents[name][offset : offset + length]
+    def pieces(self, name: str) -> Iterator[bytes]:
+        """The content of the next one of that name."""
+        if self._frames is None:
+            self._frames = self._opened()
+            self._advance()
+        while self._next and self._next[:2] != (name, 0):
+            self._advance()
+        if not self._next:
+            raise EvidenceError(f"{name} did not come from its source; run again")
+        yield self._next[2]
+        self._advance()
+        while self._next and self._next[0] == name and self._next[1]:
+            yield self._next[2]
+            self._advance()
 
-
-def _batches(new: Iterable[tuple[Item, str, int]]) -> Iterator[list[tuple[Item, str, int]]]:
-    batch: list[tuple[Item, str, int]] = []
-    held = 0
-    for row in new:
-        if batch and held + row[2] > BATCH:
-            yield batch
-            batch, held = [], 0
-        batch.append(row)
-        held += row[2]
-    if batch:
-        yield batch
+    def _advance(self) -> None:
+        self._next = next(self._frames or iter(()), None)

@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
+import io
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from ansible_collections.ops.runbook.plugins.module_utils import evidence_files
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_checkpoint import (
     CHECKPOINT,
     MANIFEST,
@@ -22,15 +25,17 @@ from ansible_collections.ops.runbook.plugins.module_utils.evidence_checkpoint im
     SealError,
     manifest_of,
 )
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_files import Frame
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_log import Judge, Log, Remembered, read
 from ansible_collections.ops.runbook.plugins.module_utils.ledger_entry import utc_now
 from ansible_collections.ops.runbook.plugins.module_utils.merkle import Tree
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_keys import Keys
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_memory import remembered
-from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_program import answer, program
-from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut, Reply
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_program import answer, before, program, started
+from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import Command, FanOut, Reply
+from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out_stream import stream
 
-#: Content that goes to or from a host in one round trip, in bytes.
+#: Content that goes to or from a host in one round trip where it cannot flow, in bytes.
 BATCH = 8 << 20
 TIMEOUT = 3600.0
 
@@ -41,29 +46,35 @@ class EvidenceError(Exception):
 
 @dataclass(frozen=True)
 class Candidate:
-    """Something that is to be sealed, and how to get its content piece by piece."""
+    """Something that is to be sealed, and how to get its content, once and piece by piece."""
 
     item: Item
     size: int
-    #: (offset, length) → the piece.
-    content: Callable[[int, int], bytes]
+    pieces: Callable[[], Iterator[bytes]]
+
+    @property
+    def frames(self) -> Iterator[Frame]:
+        """The content as it travels."""
+        offset = 0
+        for piece in self.pieces():
+            yield self.item.path, offset, piece
+            offset += len(piece)
 
 
 def of_bytes(path: str, content: bytes) -> Candidate:
     """Something whose content is at hand."""
     item = Item(path, hashlib.sha256(content).hexdigest())
-    return Candidate(item, len(content), lambda offset, length: content[offset : offset + length])
+    return Candidate(item, len(content), lambda: iter([content]))
 
 
 def of_file(path: str, sha256: str, file: Path) -> Candidate:
     """A file on the controller."""
 
-    def piece(offset: int, length: int) -> bytes:
-        with file.open("rb") as opened:
-            opened.seek(offset)
-            return opened.read(length)
+    def pieces() -> Iterator[bytes]:
+        for _name, _offset, piece in evidence_files.send_files(str(file.parent), [file.name]):
+            yield piece
 
-    return Candidate(Item(path, sha256), file.stat().st_size, piece)
+    return Candidate(Item(path, sha256), file.stat().st_size, pieces)
 
 
 class Answers(Protocol):
@@ -71,6 +82,14 @@ class Answers(Protocol):
 
     def ask(self, host: str, operation: str, root: str = "", **arguments: Any) -> Mapping[str, Any]:
         """Ask, and raise EvidenceError where there is no answer."""
+
+    def fetch(
+        self, host: str, operation: str, names: Sequence[str], root: str = "", **arguments: Any
+    ) -> Iterator[Frame]:
+        """The contents of these names, in their order."""
+
+    def send(self, host: str, root: str, frames: Iterable[Frame]) -> None:
+        """Give a store contents."""
 
 
 @dataclass
@@ -88,6 +107,83 @@ class Remote:
         """Ask many hosts at once."""
         replies = self.fan_out.run_python(questions, TIMEOUT)
         return {host: judged(host, reply) for host, reply in replies.items()}
+
+    def fetch(
+        self, host: str, operation: str, names: Sequence[str], root: str = "", **arguments: Any
+    ) -> Iterator[Frame]:
+        """The contents of these names, in their order, through one pipe if there can be one, else by batches."""
+        line = started(self.fan_out.interpreter(host))
+        argv = self.fan_out.streamed(host, line)
+        if argv:
+            with stream(argv) as running:
+                running.write(before(program(operation, root, names=list(names), **arguments)))
+                running.finish()
+                yield from _arrived(host, running, lambda _said: None, lambda: running.complaint)
+            return
+        waiting, offset = list(names), 0
+        while waiting:
+            code = program(operation, root, BATCH, names=waiting, offset=offset, **arguments)
+            reply = self.fan_out.run({host: Command(line, before(code))}, TIMEOUT)[host]
+            said: dict[str, Any] = {}
+            output = io.BytesIO(reply.stdout.encode("utf-8", "surrogateescape"))
+            yield from _arrived(host, output, said.update, partial(_complaint, reply))
+            waiting, offset = (waiting[waiting.index(said["path"]) :], said["offset"]) if said else ([], 0)
+
+    def send(self, host: str, root: str, frames: Iterable[Frame]) -> None:
+        """Give a store contents. Raises EvidenceError where it cannot take them."""
+        line = started(self.fan_out.interpreter(host))
+        code = before(program("receive", root))
+        argv = self.fan_out.streamed(host, line)
+        if argv:
+            with stream(argv) as running:
+                with suppress(BrokenPipeError):  # it says why
+                    running.write(code)
+                    for each in frames:
+                        running.write(evidence_files.frame(*each))
+                    running.write(evidence_files.end())
+                    running.finish()
+                judged(host, Reply(stdout=running.read().decode("utf-8", "replace"), stderr=running.complaint))
+            return
+        for batch in _batches(frames):
+            reply = self.fan_out.run({host: Command(line, code + batch + evidence_files.end())}, TIMEOUT)[host]
+            judged(host, reply)
+
+
+def _arrived(
+    host: str, stream: Any, ended: Callable[[Mapping[str, Any]], None], complaint: Callable[[], str]
+) -> Iterator[Frame]:
+    """The frames that a host sends, behind whatever a log-in prints there."""
+
+    def told(said: Mapping[str, Any]) -> None:
+        if "error" in said:
+            raise EvidenceError(f"{host}: {said['error']}")
+        ended(said)
+
+    while (line := stream.readline()) != evidence_files.FRAMES:
+        if not line:
+            raise EvidenceError(f"{host} does not answer: {complaint()[-500:] or 'no message'}")
+    try:
+        yield from evidence_files.frames(stream, told)
+    except (evidence_files.StoreError, ValueError) as error:
+        raise EvidenceError(f"{host}: {error}: {complaint()[-500:] or 'no message'}") from error
+
+
+def _complaint(reply: Reply) -> str:
+    return reply.error or reply.stderr.strip()
+
+
+def _batches(frames: Iterable[Frame]) -> Iterator[bytes]:
+    """Frames that are sent in one round trip."""
+    batch: list[bytes] = []
+    held = 0
+    for each in frames:
+        batch.append(evidence_files.frame(*each))
+        held += len(each[2])
+        if held >= BATCH:
+            yield b"".join(batch)
+            batch, held = [], 0
+    if batch:
+        yield b"".join(batch)
 
 
 def judged(host: str, reply: Reply) -> Mapping[str, Any]:
@@ -175,14 +271,9 @@ class EvidenceStore:
 
     def content(self, path: str) -> bytes:
         """An item, as it is on the store."""
-        content, size = b"", 1
-        while len(content) < size:
-            said = self.ask("read", path=path, offset=len(content))
-            size = said["size"]
-            piece = base64.b64decode(said["content"])
-            if not piece:
-                break
-            content += piece
+        content = b"".join(
+            piece for _path, _offset, piece in self.remote.fetch(self.host, "send_items", [path], self.root)
+        )
         self.fetched[path] = hashlib.sha256(content).hexdigest()
         return content
 
@@ -205,8 +296,7 @@ class EvidenceStore:
     def send(self, candidates: Iterable[Candidate]) -> None:
         """Send items to where they wait until something is made of them."""
         self.ask("discard")
-        for batch in _batches(candidates):
-            self.ask("receive", items=batch)
+        self.remote.send(self.host, self.root, (frame for candidate in candidates for frame in candidate.frames))
 
     def _checkpoint(self, log: Log, ordered: Sequence[Candidate], manifest: str) -> Checkpoint:
         tree = Tree(log.tree.leaf(index) for index in range(len(log.tree)))
@@ -221,25 +311,6 @@ class EvidenceStore:
             time=utc_now(),
             keep={name: self.keep.get(name, self.keep[""]) for name in collections},
         )
-
-
-def _batches(candidates: Iterable[Candidate]) -> Iterator[dict[str, dict[str, Any]]]:
-    """What is sent in one round trip: many small items, or a piece of a large one."""
-    batch: dict[str, dict[str, Any]] = {}
-    held = 0
-    for candidate in candidates:
-        offset = 0
-        while True:
-            piece = candidate.content(offset, BATCH)
-            batch[candidate.item.path] = {"offset": offset, "content": base64.b64encode(piece).decode("ascii")}
-            held, offset = held + len(piece), offset + len(piece)
-            if held >= BATCH:
-                yield batch
-                batch, held = {}, 0
-            if offset >= candidate.size or not piece:
-                break
-    if batch:
-        yield batch
 
 
 def now() -> datetime:

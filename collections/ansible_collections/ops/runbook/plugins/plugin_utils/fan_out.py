@@ -132,6 +132,27 @@ class FanOut:
         """Run each host's command, and wait at most this many seconds (and MARGIN) for each."""
         return self._run(commands, timeout, lambda _host, command, _variables: command)
 
+    def streamed(self, host: str, line: str) -> list[bytes] | None:
+        """The command that runs this line on the host by ssh, for a `Stream`.
+
+        None where the connection is of another kind, or is asked for a password: only Ansible can answer that.
+        """
+        handler = self._handler(host, self.variables(host))
+        connection = handler._connection
+        secrets = connection.has_option("password") and connection.get_option("password"), _secret_of(handler)
+        if connection.transport != "ssh" or any(secrets):
+            return None
+        argv: list[bytes] = []
+
+        def noted(command: list[bytes], *_data: Any, **_options: Any) -> tuple[int, bytes, bytes]:
+            argv.extend(command)
+            return 0, b"", b""
+
+        # The connection makes the command, with all its options and become; it is only not run here.
+        connection._run = noted
+        handler._low_level_execute_command(line, in_data=b"-")
+        return argv
+
     def _run(self, work: Mapping[str, Any], timeout: float, prepare: Any) -> dict[str, Reply]:
         waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
         answers: queue.SimpleQueue[tuple[str, Reply]] = queue.SimpleQueue()
@@ -207,6 +228,10 @@ class FanOut:
         if not context.remote_addr:
             context.remote_addr = self._manager._inventory.get_host(host).address
         return context
+
+
+def _secret_of(handler: Any) -> Any:
+    return handler._connection.become and handler.get_become_option("become_pass")
 
 
 def _has(variables: Mapping[str, Any], attribute: str) -> bool:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from ansible_collections.ops.runbook.plugins.module_utils import evidence_files
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_log import Log
 from ansible_collections.ops.runbook.plugins.plugin_utils import evidence_records, evidence_restore
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_keys import Keys
-from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_replica import Here, Replica
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_replica import Replica
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_sources import Source
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import (
     EvidenceError,
@@ -21,24 +18,10 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import 
     Remote,
     of_bytes,
 )
-from test_evidence_store import DAY, flip, keys
+from test_evidence_store import DAY, flip, here, keys
 
 __all__ = ["keys"]
 WHY = evidence_records.Why("because the test says so")
-
-
-class Hosts(Here):
-    """All hosts are folders of this machine."""
-
-    def ask(self, host: str, operation: str, root: str = "", **arguments: Any) -> Mapping[str, Any]:
-        if operation == "send_files":
-            return evidence_files.send_files(**arguments)
-        return super().ask(host, operation, root, **arguments)
-
-    def ask_all(self, questions: Mapping[str, bytes]) -> dict[str, Mapping[str, Any]]:
-        return {host: evidence_files.describe_folder(self.source) for host in questions}
-
-    source = ""
 
 
 @dataclass
@@ -64,7 +47,7 @@ class Pair:
 
 @pytest.fixture
 def pair(keys: Keys, tmp_path: Path) -> Pair:
-    remote: Any = Hosts()
+    remote = here()
     store = EvidenceStore(remote, "store1", str(tmp_path / "store"), keys, tmp_path / "state", {"": DAY})
     for number in range(2):
         names = [f"documents/{number}-{each}" for each in range(3)]
@@ -194,15 +177,13 @@ def test_only_sealed_bytes_are_accepted(pair: Pair, tmp_path: Path) -> None:
         pair.plan("documents/*")
     (tmp_path / "source").mkdir()
     (tmp_path / "source/renamed").write_bytes(b"documents/1-0")
-    Hosts.source = str(tmp_path / "source")
-    found = pair.plan(sources=[Source("documents", "app1", {"directory": Hosts.source})])
+    found = pair.plan(sources=[Source("documents", "app1", {"directory": str(tmp_path / "source")})])
     assert {copy.item.path: copy.origin for copy in found.copies} == {
         "documents/1-0": "app1",
         "documents/1-1": "replica",
     }
     pair.store.send([copy.candidate for copy in found.copies])
-    forged = base64.b64encode(b"forged").decode("ascii")
-    pair.store.ask("receive", items={"documents/1-0": {"offset": 0, "content": forged}})
+    pair.remote.send(pair.store.host, pair.store.root, [("documents/1-0", 0, b"forged")])
     items = {copy.item.path: copy.item.sha256 for copy in found.copies}
     with pytest.raises(EvidenceError, match="did not arrive as it was sent"):
         pair.store.ask("restore", run="run1", items=items, seals={})

@@ -3,46 +3,33 @@
 from __future__ import annotations
 
 import hashlib
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_checkpoint import Item
+from ansible_collections.ops.runbook.plugins.module_utils.evidence_files import MARK, pack
 from ansible_collections.ops.runbook.plugins.module_utils.evidence_log import Log
 from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger
-from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_program import answer, program
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_sources import Gatherer, Source, sources_of
-from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import EvidenceError
+from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import EvidenceError, Remote
+from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import Reply
+from test_evidence_store import Machine
 
 MEGABYTES = 9
 
 
-class Hosts:
-    """All hosts are this machine, and all but one of them are standbys of each database."""
+class Hosts(Machine):
+    """All but one of them are standbys of each database."""
 
-    def ask_all(self, questions: Mapping[str, bytes]) -> dict[str, Mapping[str, Any]]:
-        return {host: self._said(question) for host, question in questions.items()}
-
-    def ask(self, host: str, operation: str, root: str = "", **arguments: Any) -> Mapping[str, Any]:
-        return self._said(program(operation, root, **arguments))
-
-    @staticmethod
-    def _said(question: bytes) -> Mapping[str, Any]:
-        if b"SELECT nothing" in question:
-            return {"standby": True, "items": {}}
-        command = [sys.executable, "-ISBX", "utf8", "-"]
-        said = answer(subprocess.run(command, input=question, capture_output=True, check=True).stdout.decode())
-        assert said is not None
-        if "error" in said:
-            raise EvidenceError(said["error"])
-        return said
+    def run_python(self, programs: Mapping[str, bytes], timeout: float) -> dict[str, Reply]:
+        replies = super().run_python(programs, timeout)
+        standby = MARK + pack({"standby": True, "items": {}})
+        return {h: Reply(0, standby) if b"SELECT nothing" in programs[h] else reply for h, reply in replies.items()}
 
 
-def gatherer(state: Path, *items: Item) -> Gatherer:
-    return Gatherer(Hosts(), Log(items=list(items)), state)  # type: ignore[arg-type]
+def gatherer(state: Path, *items: Item, flowing: bool = True) -> Gatherer:
+    return Gatherer(Remote(Hosts(flowing=flowing)), Log(items=list(items)), state)
 
 
 def ledger_entry(state: Path, procedure: str) -> None:
@@ -50,18 +37,24 @@ def ledger_entry(state: Path, procedure: str) -> None:
     Ledger(state / "ledger").append("finished", "run", body)
 
 
-def test_files_of_a_host_come_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flowing", [True, False], ids=["through a pipe", "by batches"])
+def test_files_of_a_host_come_whole(tmp_path: Path, flowing: bool) -> None:
     folder = tmp_path / "files"
     (folder / "deep").mkdir(parents=True)
     (folder / "a b.txt").write_text("small")
     (folder / "deep/large").write_bytes(bytes(range(256)) * 4096 * MEGABYTES)
     (folder / "link").symlink_to("/etc/shadow")
-    found = gatherer(tmp_path / "state").gather([Source("files", "app1", {"directory": str(folder)})], {})
+    (folder / "deep/empty").touch()
+    sources = [Source("files", "app1", {"directory": str(folder)})]
+    found = gatherer(tmp_path / "state", flowing=flowing).gather(sources, {})
     assert found.due
-    assert [candidate.item.path for candidate in found.candidates] == ["files/a%20b.txt", "files/deep/large"]
+    assert [candidate.item.path for candidate in found.candidates] == [
+        "files/a%20b.txt",
+        "files/deep/empty",
+        "files/deep/large",
+    ]
     for candidate in found.candidates:
-        content = b"".join(candidate.content(offset, 1 << 22) for offset in range(0, candidate.size, 1 << 22))
-        assert hashlib.sha256(content).hexdigest() == candidate.item.sha256
+        assert hashlib.sha256(b"".join(candidate.pieces())).hexdigest() == candidate.item.sha256
 
 
 def test_only_what_is_new_and_every_version(tmp_path: Path) -> None:
@@ -101,7 +94,7 @@ def test_the_controller_gives_reports_drills_ledger_and_former_ledgers(tmp_path:
     assert found.due
     names = sorted(candidate.item.path.rpartition("/")[2] for candidate in found.candidates)
     assert names[1:] == ["head.json", "ledger.jsonl", "report.html"]
-    assert "maintenance/security_updates" in str([c.content(0, 9999) for c in found.candidates])
+    assert "maintenance/security_updates" in str([list(candidate.pieces()) for candidate in found.candidates])
 
 
 def test_bad_sources_are_named(tmp_path: Path) -> None:

@@ -32,32 +32,46 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_memory import
     new_entries,
     remembered,
 )
-from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_program import answer, program
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import (
     EvidenceError,
     EvidenceStore,
+    Remote,
     of_bytes,
 )
+from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import Command, Reply
 
 WHY = evidence_records.Why("because the test says so")
 DAY = 86_400
 
 
-class Here:
-    """The store's host is this machine: its program runs in a process of its own, as it does there."""
+class Machine:
+    """All hosts are this machine; programs run in processes of their own, as they do there."""
 
-    def ask(self, host: str, operation: str, root: str = "", **arguments: Any) -> Mapping[str, Any]:
-        done = subprocess.run(
-            [sys.executable, "-ISBX", "utf8", "-"],
-            input=program(operation, root, **arguments),
-            capture_output=True,
-            check=False,
-        )
-        said = answer(done.stdout.decode())
-        assert said is not None, done.stderr.decode()
-        if "error" in said:
-            raise EvidenceError(f"{host}: {said['error']}")
-        return said
+    def __init__(self, *, flowing: bool = True, shell: str = "{}") -> None:
+        self.flowing = flowing
+        self.shell = shell
+
+    def interpreter(self, _host: str) -> str:
+        return sys.executable
+
+    def streamed(self, _host: str, line: str) -> list[str] | None:
+        return ["sh", "-c", self.shell.format(line)] if self.flowing else None
+
+    def run(self, commands: Mapping[str, Command], _timeout: float) -> dict[str, Reply]:
+        return {host: self._reply(self.shell.format(command.line), command.stdin) for host, command in commands.items()}
+
+    def run_python(self, programs: Mapping[str, bytes], _timeout: float) -> dict[str, Reply]:
+        return {host: self._reply(f"{sys.executable} -ISBX utf8 -", code) for host, code in programs.items()}
+
+    @staticmethod
+    def _reply(line: str, data: bytes) -> Reply:
+        done = subprocess.run(["sh", "-c", line], input=data, capture_output=True, check=False)
+        return Reply(done.returncode, *(said.decode("utf-8", "surrogateescape") for said in (done.stdout, done.stderr)))
+
+
+def here(*, flowing: bool = True, shell: str = "{}") -> Remote:
+    """Hosts that answer on this machine, where contents flow or not, and commands run in that shell."""
+    return Remote(Machine(flowing=flowing, shell=shell))  # type: ignore[arg-type]
 
 
 @dataclass
@@ -107,7 +121,7 @@ def make_keys(folder: Path) -> Keys:
 def master(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Remembered]]:
     """Three seals, made once."""
     root = tmp_path_factory.mktemp("store") / "evidence"
-    store = EvidenceStore(Here(), "store1", str(root), keys, root.parent, {"": DAY})  # type: ignore[arg-type]
+    store = EvidenceStore(here(), "store1", str(root), keys, root.parent, {"": DAY})
     known = []
     for number in range(3):
         names = [f"documents/{number}-{name}.json" for name in range(5)]
@@ -120,7 +134,7 @@ def master(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, 
 def sealed(master: tuple[Path, list[Remembered]], keys: Keys, tmp_path: Path) -> Sealed:
     root, known = master
     shutil.copytree(root, tmp_path / "evidence")
-    store = EvidenceStore(Here(), "store1", str(tmp_path / "evidence"), keys, tmp_path / "state", {"": DAY})  # type: ignore[arg-type]
+    store = EvidenceStore(here(), "store1", str(tmp_path / "evidence"), keys, tmp_path / "state", {"": DAY})
     return Sealed(store, list(known))
 
 
@@ -221,28 +235,52 @@ def test_whoever_has_root_and_a_key_of_his_own_is_found(sealed: Sealed, tmp_path
     """The whole store made anew, well-formed, with other content and another key."""
     (tmp_path / "forger").mkdir()
     forged = EvidenceStore(
-        Here(),
+        here(),
         "store1",
         str(tmp_path / "forged"),
         make_keys(tmp_path / "forger"),
         tmp_path / "state",
-        {"": DAY},  # type: ignore[arg-type]
+        {"": DAY},
     )
     for number in range(3):
         forged.seal(forged.sound_log(), [of_bytes(f"documents/{number}.json", b"forged")])
-    other = Sealed(EvidenceStore(Here(), "store1", forged.root, sealed.store.keys, forged.state, {}), sealed.known)  # type: ignore[arg-type]
+    other = Sealed(EvidenceStore(here(), "store1", forged.root, sealed.store.keys, forged.state, {}), sealed.known)  # type: ignore[arg-type]
     assert str(other.problems()[0]).startswith("checkpoint of seal 000001: it is another one than run 0 has kept")
     assert {problem.kind for problem in other.problems(known=False)} >= {"signature", "token"}
 
 
 def test_history_that_the_right_key_rewrote_is_found(sealed: Sealed, keys: Keys, tmp_path: Path) -> None:
     """With the signing key and the authority, too: the run records still know better."""
-    again = EvidenceStore(Here(), "store1", str(tmp_path / "again"), keys, tmp_path / "state", {"": DAY})  # type: ignore[arg-type]
+    again = EvidenceStore(here(), "store1", str(tmp_path / "again"), keys, tmp_path / "state", {"": DAY})
     for number in range(3):
         again.seal(again.sound_log(), [of_bytes(f"documents/{number}.json", b"rewritten")])
     other = Sealed(again, sealed.known)
     assert "another one than run 0 has kept" in str(other.problems()[0])
     assert other.problems(known=False) == []
+
+
+@pytest.mark.parametrize("flowing", [True, False], ids=["through a pipe", "by batches"])
+def test_contents_come_to_the_store_whole(keys: Keys, tmp_path: Path, flowing: bool) -> None:
+    """More than one batch of it, some small, some in pieces, one empty; and back."""
+    store = EvidenceStore(here(flowing=flowing), "store1", str(tmp_path / "store"), keys, tmp_path / "state", {"": DAY})
+    contents = {f"files/{number}": os.urandom(number * 1_500_000) for number in range(6)}
+    store.seal(store.sound_log(), [of_bytes(path, content) for path, content in contents.items()])
+    assert {path: store.content(path) for path in contents} == contents
+
+
+@pytest.mark.parametrize("flowing", [True, False], ids=["through a pipe", "by batches"])
+def test_a_store_that_can_take_no_more_says_why(sealed: Sealed, flowing: bool) -> None:
+    """As on a full disk: no file may become as large as what is sent."""
+    sealed.store.remote = here(flowing=flowing, shell="ulimit -f 2048; trap '' XFSZ; {}")
+    with pytest.raises(EvidenceError, match=r"store1: .*File too large"):
+        sealed.store.seal(sealed.store.sound_log(), [of_bytes("documents/large", bytes(1 << 24))])
+
+
+def test_a_host_that_is_lost_on_the_way_is_told_from_an_empty_one(sealed: Sealed) -> None:
+    """A transfer without its end is none."""
+    remote = here(shell="{} | head -c 60")
+    with pytest.raises(EvidenceError, match="cut off"):
+        list(remote.fetch("store1", "send_items", ["documents/0-0.json"], sealed.store.root))
 
 
 def test_what_is_not_sealed_yet_never_shows(sealed: Sealed) -> None:
@@ -256,7 +294,7 @@ def test_what_is_not_sealed_yet_never_shows(sealed: Sealed) -> None:
     with pytest.raises(EvidenceError, match="somebody else has sealed meanwhile"):
         store.ask("commit", number=3, files={"manifest": ""})
     with pytest.raises(EvidenceError, match="leads out of"):
-        store.ask("read", path="../seals/000001/manifest", offset=0)
+        store.content("../seals/000001/manifest")
     with pytest.raises(EvidenceError, match="is never deleted"):
         store.ask("remove", paths=["custody/000001.json"])
 
@@ -437,7 +475,7 @@ def test_paths_need_no_quoting() -> None:
 
 
 def test_an_empty_store_has_nothing_to_say(keys: Keys, tmp_path: Path) -> None:
-    store = EvidenceStore(Here(), "store1", str(tmp_path / "none"), keys, tmp_path, {"": DAY})  # type: ignore[arg-type]
+    store = EvidenceStore(here(), "store1", str(tmp_path / "none"), keys, tmp_path, {"": DAY})
     log: Log = store.sound_log()
     assert (log.items, log.problems, log.last) == ([], [], None)
     assert keys.problems() == []
