@@ -81,6 +81,8 @@ archive_command = 'pgbackrest --stanza=evidence archive-push %p'
 restore_command = 'pgbackrest --stanza=evidence archive-get %f "%p"'
 END
 systemctl reload postgresql@15-main
+cd /
+until runuser -u postgres -- psql -XAtqc 'show archive_command' | grep -q pgbackrest; do sleep 0.1; done
 """
 
 

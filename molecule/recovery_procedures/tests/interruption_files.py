@@ -22,6 +22,10 @@ restic init > /dev/null
 echo '{"document": 1}' > /srv/items/1.json
 echo '{"draft": 2}' > /srv/items/2.json
 chmod 0440 /srv/items/1.json
+mkdir -m 0750 '/srv/items/folder [1]*'
+echo '{"document": 3}' > '/srv/items/folder [1]*/3.json'
+ln -s 3.json '/srv/items/folder [1]*/newest'
+chown -R nobody '/srv/items/folder [1]*'
 restic backup --quiet --tag drafts /srv/items
 sleep 1.1
 echo '{"document": 2}' > /srv/items/2.json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,8 @@ chmod 0777 /srv/items/1.json
 echo '{{"document": "forged"}}' > {ITEM}
 """
 OWN = "/var/lib/ops-runbook"
+FOLDER = "/srv/items/folder [1]*"
+DRAFT = ".ops-runbook-restored"
 #: Runs, and has nothing that would make it read anything anew.
 UNRELOADABLE = "systemd-journald.service"
 
@@ -77,6 +80,27 @@ def test_check_mode_predicts_and_success_restores_a_folder(restore_files: Proced
         assert "lost but for a copy in /var/lib/ops-runbook/file-restore: 1 with 23 bytes, the newest of " in estimate
         assert "the newest of 2026-01-02 03:04:05 UTC" in estimate
     again = restore_files.run(*OPTIONS)
+    assert (again.returncode, again.changes) == (0, ())
+
+
+@pytest.mark.usefixtures("damaged")
+def test_success_of_a_lost_folder_and_failure_takes_it_away_again(restore_files: Procedure) -> None:
+    """All of it comes back at once, with owners, modes and links, whatever its name is."""
+    given_folder = partial(given, "app1", paths=[FOLDER], tag="configuration")
+    shell("app1", f"rm -r '{FOLDER}'")
+    failed = restore_files.run(*given_folder(verify=[["false"]]))
+    assert failed.record["outcome"] == "rolled_back"
+    shell("app1", f"! test -e '{FOLDER}'")
+    before = files("app1")
+    predicted = restore_files.run("--check", *given_folder())
+    assert changed_files(before, files("app1"), touched=True) == {}
+    applied = restore_files.run(*given_folder())
+    assert applied.returncode == 0, applied.output
+    assert same_changes(predicted, applied).not_applied == ()
+    state = shell("app1", f"cd '{FOLDER}'; stat -c '%n %U %a' . 3.json; readlink newest; ls -A /srv/items")
+    assert state.split("\n")[:3] == [". nobody 750", "3.json nobody 644", "3.json"]
+    assert DRAFT not in state
+    again = restore_files.run(*given_folder())
     assert (again.returncode, again.changes) == (0, ())
 
 

@@ -1,23 +1,24 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Files as they were in a snapshot: compared with those of today without writing, and put back where they differ.
 
-The snapshot comes as one stream, so that looking costs as much as restoring. What is replaced is kept, and a step that
-fails puts everything back. Python 3.9.
+The snapshot comes as one stream. What is replaced is kept, and a step that fails puts everything back. Python 3.9.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
 import tarfile
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Optional
 
@@ -29,6 +30,11 @@ KEPT = "/var/lib/ops-runbook/file-restore"
 #: Contents up to this size stay in memory while they are compared.
 IN_MEMORY = 32 * 2**20
 DRAFT = ".ops-runbook-restored"
+JOURNAL = "journal.jsonl"
+#: How much comes back in a second, in bytes, where that was not seen yet.
+RATE = 50e6
+#: For a folder that comes back whole, in seconds.
+LONGEST = 24 * 3600
 #: Differences with which the content of today is lost.
 LOSES = ("other content", "other link", "another kind of file")
 
@@ -42,15 +48,18 @@ class FileRestoreError(Exception):
 
 @dataclass(frozen=True)
 class Entry:
-    """A file or symbolic link of a snapshot."""
+    """A file, symbolic link or folder of a snapshot."""
 
     path: str
     mode: int
     uid: int
     gid: int
     mtime: float
-    #: Where a link leads to; None for a file.
+    #: Bytes of a file.
+    size: int = 0
+    #: Where a link leads to; empty where that is not known yet, None for anything else.
     link: Optional[str] = None
+    folder: bool = False
 
 
 def digest(stream: IO[bytes]) -> str:
@@ -61,24 +70,38 @@ def digest(stream: IO[bytes]) -> str:
     return found.hexdigest()
 
 
-def difference(entry: Entry, content: Optional[IO[bytes]]) -> str:
-    """How the file of today differs from the snapshot's; empty where it does not."""
+def stated(entry: Entry) -> str:
+    """How what is there today differs from the snapshot's, as far as that shows without the content; empty if not."""
     path = Path(entry.path)
     if not os.path.lexists(entry.path):
         return "missing"
-    state = path.lstat()
     if entry.link is not None:
-        return "" if path.is_symlink() and str(path.readlink()) == entry.link else "other link"
-    if path.is_symlink() or not path.is_file():
+        return "" if path.is_symlink() and entry.link in ("", str(path.readlink())) else "other link"
+    if path.is_symlink() or not (path.is_dir() if entry.folder else path.is_file()):
         return "another kind of file"
-    if content is not None:
-        content.seek(0)
-        with path.open("rb") as today:
-            if digest(today) != digest(content):
-                return "other content"
-    if (state.st_mode & 0o7777, state.st_uid, state.st_gid) != (entry.mode, entry.uid, entry.gid):
-        return "other owner or mode"
+    state = path.lstat()
+    if not entry.folder and state.st_size != entry.size:
+        return "other content"
     return ""
+
+
+def difference(entry: Entry, sha256: str) -> str:
+    """How what is there today differs from the snapshot's, whose content has this hash; empty where it does not."""
+    how = stated(entry)
+    if how or entry.link is not None:
+        return how
+    if not entry.folder:
+        with Path(entry.path).open("rb") as today:
+            if digest(today) != sha256:
+                return "other content"
+    return owned(entry)
+
+
+def owned(entry: Entry) -> str:
+    """How owner or mode of what is there today differ; empty where they do not. Those of links do not matter."""
+    state = os.lstat(entry.path)
+    same = (state.st_mode & 0o7777, state.st_uid, state.st_gid) == (entry.mode, entry.uid, entry.gid)
+    return "" if same or entry.link is not None else "other owner or mode"
 
 
 class Snapshots:
@@ -92,8 +115,8 @@ class Snapshots:
         pairs = (line.partition("=") for line in lines if "=" in line and not line.startswith("#"))
         self._environment = {**os.environ, **{name: shlex.split(value)[0] for name, _equals, value in pairs}}
 
-    def _restic(self, *words: str) -> str:
-        command = ["timeout", "120", "restic", "--no-lock", *words]
+    def _restic(self, *words: str, seconds: int = 120) -> str:
+        command = ["timeout", str(seconds), "restic", "--no-lock", *words]
         # A stream of another size than run_command takes. pylint: disable-next=ansible-bad-function
         done = subprocess.run(command, env=self._environment, capture_output=True, text=True, check=False)
         if done.returncode != 0:
@@ -113,21 +136,50 @@ class Snapshots:
             return chosen[0]
         raise FileRestoreError(f"there is no snapshot {wanted!r}. There are: {_named(found)}")
 
-    def entries(self, snapshot: str, path: str) -> Iterator[tuple[Entry, Optional[IO[bytes]]]]:
-        """Every file and link at or below a path of the snapshot."""
+    def listed(self, snapshot: str, path: str) -> list[Entry]:
+        """Everything at or below a path of the snapshot, without contents; links lead nowhere yet."""
         rows = [json.loads(line) for line in self._restic("ls", "--json", snapshot, path).splitlines()]
-        own = next((row for row in rows if row.get("struct_type") == "node" and row["path"] == path), None)
-        if own is None:
+        nodes = [row for row in rows if row.get("struct_type") == "node" and row["type"] in _KINDS]
+        inside = path.rstrip("/") + "/"
+        found = [
+            Entry(
+                path=row["path"],
+                mode=_mode(row["mode"]),
+                uid=row["uid"],
+                gid=row["gid"],
+                mtime=moment(row["mtime"]),
+                size=row.get("size", 0),
+                link="" if row["type"] == "symlink" else None,
+                folder=row["type"] == "dir",
+            )
+            for row in nodes
+            if row["path"] == path or row["path"].startswith(inside)
+        ]
+        if not any(entry.path == path for entry in found):
             raise FileRestoreError(f"snapshot {snapshot} has no {path}")
-        if own["type"] == "file":
-            with self._stream("dump", snapshot, path) as stream, _held(stream) as held:
-                stated = Entry(path, own["mode"] & 0o7777, own["uid"], own["gid"], 0.0)
-                yield stated, held
+        return found
+
+    def entries(self, snapshot: str, path: str) -> Iterator[tuple[Entry, Optional[IO[bytes]]]]:
+        """Everything at or below a path of the snapshot, with the contents of files, which can be read once."""
+        own = next(entry for entry in self.listed(snapshot, path) if entry.path == path)
+        if not own.folder and own.link is None:
+            with self._stream("dump", snapshot, path) as stream:
+                yield own, stream
             return
+        # The archive has what is below a folder, and perhaps the folder.
+        if own.folder:
+            yield own, None
         tar = self._stream("dump", "--archive=tar", snapshot, path)
         with tar as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
             for member in archive:
-                yield from _member(archive, member, path)
+                yield from (
+                    found for found in _member(archive, member, path) if not own.folder or found[0].path != path
+                )
+
+    def whole(self, snapshot: str, path: str, target: Path) -> None:
+        """Write a path of the snapshot below a folder; restic reads many parts at once, and compares all again."""
+        pattern = re.sub(r"([\\*?[])", r"\\\1", path)
+        self._restic("restore", snapshot, "--include", pattern, "--target", str(target), "--verify", seconds=LONGEST)
 
     def _stream(self, *words: str) -> _Stream:
         return _Stream(["restic", "--no-lock", *words], self._environment)
@@ -174,19 +226,28 @@ class _Stream:
             raise FileRestoreError(f"restic cannot read the snapshot: {text[-500:]}")
 
 
+#: What is restored of what restic tells apart.
+_KINDS = ("file", "dir", "symlink")
+
+
+def _mode(mode: int) -> int:
+    """Permissions in the way of Unix; restic keeps some of them in bits of Go's."""
+    special = ((1 << 23, 0o4000), (1 << 22, 0o2000), (1 << 20, 0o1000))
+    return mode & 0o777 | sum(bit for theirs, bit in special if mode & theirs)
+
+
 def _member(
     archive: tarfile.TarFile, member: tarfile.TarInfo, folder: str
 ) -> Iterator[tuple[Entry, Optional[IO[bytes]]]]:
     name = "/" + member.name.strip("/")
     path = name if name == folder or name.startswith(folder.rstrip("/") + "/") else f"{folder.rstrip('/')}{name}"
-    stated = Entry(path, member.mode & 0o7777, member.uid, member.gid, float(member.mtime))
+    entry = Entry(path, member.mode & 0o7777, member.uid, member.gid, float(member.mtime))
     if member.issym():
-        yield Entry(**{**vars(stated), "link": member.linkname}), None
+        yield replace(entry, link=member.linkname), None
+    elif member.isdir():
+        yield replace(entry, folder=True), None
     elif member.isfile():
-        source = archive.extractfile(member)
-        if source is not None:
-            with _held(source) as held:
-                yield stated, held
+        yield replace(entry, size=member.size), archive.extractfile(member)
 
 
 def _held(source: IO[bytes]) -> IO[bytes]:
@@ -206,40 +267,98 @@ class FileRestore:
     def __init__(self, kept: str = KEPT) -> None:
         self._kept = Path(kept)
         self._folder = self._kept / "unfinished"
-        self._journal = self._folder / "journal.json"
         #: How many files were read from the snapshot: restic has compared each with its hash.
         self.read = 0
 
     def differing(self, snapshots: Snapshots, snapshot: str, paths: list[str]) -> list[dict[str, Any]]:
-        """What a restore would put back; nothing is written."""
+        """What a restore would put back; nothing is written. Contents are read where nothing else tells."""
         found = []
         for path in paths:
-            for entry, content in snapshots.entries(snapshot, path):
-                self.read += 1
-                how = difference(entry, content)
+            entries: Iterable[tuple[Entry, Optional[IO[bytes]]]] = [(e, None) for e in snapshots.listed(snapshot, path)]
+            if not all(entry.folder or stated(entry) for entry, _none in entries):
+                entries = snapshots.entries(snapshot, path)
+            for entry, content in entries:
+                how = stated(entry) or difference(entry, self._read(content))
                 if how:
-                    found.append(_row(entry, content, how))
+                    found.append(_row(entry, how))
         return found
+
+    def _read(self, content: Optional[IO[bytes]]) -> str:
+        """The hash of the snapshot's content."""
+        if content is None:
+            return ""
+        self.read += 1
+        return digest(content)
 
     def restore(self, snapshots: Snapshots, snapshot: str, paths: list[str], after: After) -> list[dict[str, Any]]:
         """Put back what differs. FileRestoreError after everything is as it was, where one cannot be."""
         done: list[dict[str, Any]] = []
         try:
-            for path in paths:
-                for entry, content in snapshots.entries(snapshot, path):
-                    self.read += 1
-                    how = difference(entry, content)
-                    if how:
-                        done.append(_row(entry, content, how))
-                        self._keep(entry.path, after)
-                        _write(entry, content)
-                        left = difference(entry, content)
-                        if left:
-                            raise FileRestoreError(f"{entry.path} was restored and still has {left}")
+            with _Journal(self._folder, after) as journal:
+                for path in paths:
+                    if not os.path.lexists(path):
+                        done += self._whole(snapshots, snapshot, path, journal)
+                        continue
+                    for entry, content in snapshots.entries(snapshot, path):
+                        how = self._put(entry, content, journal, done)
+                        if how:
+                            raise FileRestoreError(f"{entry.path} was restored and still has {how}")
+            if done:
+                # Once for all of them: they are on the disk before anybody counts on it.
+                os.sync()
         except (FileRestoreError, OSError, tarfile.TarError) as error:
             self.rollback()
             raise FileRestoreError(f"{error}; everything is as it was") from error
         return done
+
+    def _whole(self, snapshots: Snapshots, snapshot: str, path: str, journal: _Journal) -> list[dict[str, Any]]:
+        """Put back a path of which nothing is left: it appears as a whole."""
+        listed = snapshots.listed(snapshot, path)
+        parent = next(folder for folder in Path(path).parents if folder.is_dir())
+        draft = parent / DRAFT
+        shutil.rmtree(str(draft), ignore_errors=True)
+        try:
+            draft.mkdir(mode=0o700)
+            snapshots.whole(snapshot, path, draft)
+            done = [_row(entry, "missing") for entry in listed]
+            journal.keep(next(entry for entry in listed if entry.path == path), tree=True)
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+            Path(f"{draft}{path}").replace(path)
+        finally:
+            shutil.rmtree(str(draft), ignore_errors=True)
+        for entry in listed:
+            left = stated(entry) or owned(entry)
+            if left:
+                raise FileRestoreError(f"{entry.path} was restored and still has {left}")
+        self.read += sum(not entry.folder and entry.link is None for entry in listed)
+        return done
+
+    def _put(self, entry: Entry, content: Optional[IO[bytes]], journal: _Journal, done: list[dict[str, Any]]) -> str:
+        """Put it back if it differs; how it differs afterwards."""
+        how = stated(entry)
+        today = Path(entry.path)
+        if how == "another kind of file" and (entry.folder or (today.is_dir() and not today.is_symlink())):
+            raise FileRestoreError(f"{entry.path} is {'no' if entry.folder else 'a'} folder today; move it away first")
+        sha256 = ""
+        if content is not None and not how:
+            # Most likely it is the same: it is looked at before anything is written.
+            with _held(content) as held:
+                sha256 = self._read(held)
+                how = difference(entry, sha256)
+                if how:
+                    held.seek(0)
+                    _draft(entry, held)
+        elif content is not None:
+            self.read += 1
+            sha256 = _draft(entry, content)
+        else:
+            how = how or difference(entry, "")
+        if not how:
+            return ""
+        done.append(_row(entry, how))
+        journal.keep(entry)
+        _place(entry)
+        return difference(entry, sha256)
 
     def outstanding(self, after: After) -> dict[str, list[Any]]:
         """What is to be done after a restore that is not confirmed: what its runs wanted, and what this one wants."""
@@ -251,45 +370,20 @@ class FileRestore:
     @property
     def unfinished(self) -> bool:
         """Whether a restore is not confirmed."""
-        return self._journal.exists()
-
-    def _keep(self, path: str, after: After) -> None:
-        """Keep the present file, and write down that it may be replaced, before it is."""
-        known = self._known()
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # What a run that was killed has kept is older, and stays.
-        if path not in known["replaced"]:
-            copy = self._folder / str(len(known["replaced"]))
-            copy.unlink(missing_ok=True)
-            if os.path.lexists(path):
-                # -a keeps owner, mode, times and links.
-                # pylint: disable-next=ansible-bad-function
-                subprocess.run(["cp", "-a", "--", path, str(copy)], check=True, capture_output=True)
-            known["replaced"][path] = copy.name if os.path.lexists(str(copy)) else ""
-        draft = self._journal.with_suffix(".draft")
-        draft.write_text(json.dumps({**known, **self.outstanding(after)}, indent=1), encoding="utf-8")
-        draft.replace(self._journal)
+        return (self._folder / JOURNAL).exists()
 
     def _known(self) -> dict[str, Any]:
-        if not self._journal.exists():
-            return {"replaced": {}, "verify": [], "reload": []}
-        found: dict[str, Any] = json.loads(self._journal.read_text(encoding="utf-8"))
-        return found
+        return _Journal(self._folder).known
 
     def rollback(self) -> list[str]:
         """Put back what was replaced and not confirmed: the paths."""
         replaced = self._known()["replaced"]
-        for path, copy in replaced.items():
-            if not copy:
-                Path(path).unlink(missing_ok=True)
-                continue
-            draft = path + DRAFT
-            # pylint: disable-next=ansible-bad-function
-            subprocess.run(["cp", "-a", "--", str(self._folder / copy), draft], check=True, capture_output=True)
-            Path(draft).replace(path)
+        # Folders lose what was put into them before they go themselves.
+        for path in reversed(replaced):
+            _put_back(path, replaced[path], self._folder)
         if self._folder.exists():
             # Without it, copies that are left mean nothing.
-            self._journal.unlink(missing_ok=True)
+            (self._folder / JOURNAL).unlink(missing_ok=True)
             shutil.rmtree(str(self._folder))
         return sorted(replaced)
 
@@ -299,12 +393,92 @@ class FileRestore:
             self._folder.replace(self._kept / (run_id[:8] or time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())))
 
 
-def _row(entry: Entry, content: Optional[IO[bytes]], how: str) -> dict[str, Any]:
-    """A file that differs: how, what is written there, and what is lost of today's."""
-    row: dict[str, Any] = {"path": entry.path, "how": how, "bytes": 0}
-    if content is not None:
-        content.seek(0, os.SEEK_END)
-        row["bytes"] = content.tell()
+class _Journal:
+    """What an unfinished restore has replaced, a line each: path, and its copy, or owner and mode of a folder.
+
+    What a run that was killed has kept is older, and stays.
+    """
+
+    def __init__(self, folder: Path, after: Optional[After] = None) -> None:
+        self._folder = folder
+        self._path = folder / JOURNAL
+        self._after = after or {}
+        self._file: Optional[IO[str]] = None
+        self.known: dict[str, Any] = {"replaced": {}, "verify": [], "reload": []}
+        for line in self._lines():
+            for name in ("verify", "reload"):
+                self.known[name] += [one for one in line.get(name, ()) if one not in self.known[name]]
+            if "path" in line:
+                self.known["replaced"].setdefault(line["path"], line)
+
+    def _lines(self) -> Iterator[dict[str, Any]]:
+        with contextlib.suppress(FileNotFoundError):
+            for line in self._path.read_text(encoding="utf-8").splitlines():
+                # A line that was not finished is about a file that was not touched.
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
+
+    def __enter__(self) -> _Journal:
+        return self
+
+    def __exit__(self, *_ignored: object) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def keep(self, entry: Entry, *, tree: bool = False) -> None:
+        """Keep what is there today, and write down that it may be replaced, before it is; with all below a tree."""
+        if self._file is None:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file = self._path.open("a", encoding="utf-8", buffering=1)
+            self._file.write("\n" + json.dumps(self._after) + "\n")
+        if entry.path in self.known["replaced"]:
+            return
+        row: dict[str, Any] = {"path": entry.path, "copy": "", "folder": entry.folder, "tree": tree}
+        if os.path.lexists(entry.path):
+            if entry.folder:
+                state = os.lstat(entry.path)
+                row["was"] = [state.st_uid, state.st_gid, state.st_mode & 0o7777]
+            else:
+                row["copy"] = str(len(self.known["replaced"]))
+                _copy(entry.path, self._folder / row["copy"])
+        self.known["replaced"][entry.path] = row
+        self._file.write(json.dumps(row) + "\n")
+
+
+def _copy(path: str, copy: Path) -> None:
+    """The file of today under another name, with everything that belongs to it."""
+    copy.unlink(missing_ok=True)
+    try:
+        os.link(path, str(copy), follow_symlinks=False)
+    except OSError:
+        # Another file system. -a keeps owner, mode, times and links.
+        # pylint: disable-next=ansible-bad-function
+        subprocess.run(["cp", "-a", "--", path, str(copy)], check=True, capture_output=True)
+
+
+def _put_back(path: str, row: Mapping[str, Any], folder: Path) -> None:
+    if row["copy"]:
+        draft = path + DRAFT
+        # pylint: disable-next=ansible-bad-function
+        subprocess.run(["cp", "-a", "--", str(folder / row["copy"]), draft], check=True, capture_output=True)
+        Path(draft).replace(path)
+    elif not row["folder"]:
+        Path(path).unlink(missing_ok=True)
+    elif row["tree"]:
+        with contextlib.suppress(FileNotFoundError):
+            shutil.rmtree(path)
+    elif "was" in row:
+        os.chown(path, row["was"][0], row["was"][1])
+        Path(path).chmod(row["was"][2])
+    else:
+        # What somebody has put into it meanwhile stays.
+        with contextlib.suppress(OSError):
+            Path(path).rmdir()
+
+
+def _row(entry: Entry, how: str) -> dict[str, Any]:
+    """What differs: how, what is written there, and what is lost of today's."""
+    row: dict[str, Any] = {"path": entry.path, "how": how, "bytes": entry.size}
     if how in LOSES:
         today = Path(entry.path).lstat()
         row.update(lost=today.st_size, written=today.st_mtime)
@@ -316,7 +490,9 @@ def estimate(differing: Sequence[Mapping[str, Any]], seconds: float) -> str:
     if not differing:
         return "nothing differs"
     size = sum(row["bytes"] for row in differing)
-    text = f"files that come back: {len(differing)} with {size} bytes, in about {max(1, round(seconds))} s"
+    text = (
+        f"files that come back: {len(differing)} with {size} bytes, in about {max(1, round(seconds + size / RATE))} s"
+    )
     lost = [row for row in differing if "lost" in row]
     if not lost:
         return f"{text}; nothing of today is lost"
@@ -327,22 +503,39 @@ def estimate(differing: Sequence[Mapping[str, Any]], seconds: float) -> str:
     )
 
 
-def _write(entry: Entry, content: Optional[IO[bytes]]) -> None:
-    """The snapshot's file at its place, as a whole or not at all."""
+def _draft(entry: Entry, content: IO[bytes]) -> str:
+    """Write the snapshot's file beside its place; its hash."""
     draft = Path(entry.path + DRAFT)
     draft.parent.mkdir(parents=True, exist_ok=True)
     draft.unlink(missing_ok=True)
-    if entry.link is not None:
-        draft.symlink_to(entry.link)
-    elif content is not None:
-        content.seek(0)
+    found = hashlib.sha256()
+    try:
         with draft.open("wb") as file:
-            shutil.copyfileobj(content, file)
-            os.fsync(file.fileno())
-        os.chown(str(draft), entry.uid, entry.gid)
-        draft.chmod(entry.mode)
-        if entry.mtime:
-            os.utime(str(draft), (entry.mtime, entry.mtime))
+            while chunk := content.read(2**20):
+                found.update(chunk)
+                file.write(chunk)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+    os.chown(str(draft), entry.uid, entry.gid)
+    draft.chmod(entry.mode)
+    if entry.mtime:
+        os.utime(str(draft), (entry.mtime, entry.mtime))
+    return found.hexdigest()
+
+
+def _place(entry: Entry) -> None:
+    """Put the snapshot's file, link or folder to its place, as a whole or not at all."""
+    if entry.folder:
+        Path(entry.path).mkdir(parents=True, exist_ok=True)
+        os.chown(entry.path, entry.uid, entry.gid)
+        Path(entry.path).chmod(entry.mode)
+        return
+    draft = Path(entry.path + DRAFT)
+    if entry.link is not None:
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        draft.unlink(missing_ok=True)
+        draft.symlink_to(entry.link)
     draft.replace(entry.path)
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import os
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import IO, Any
 import pytest
 from ansible_collections.ops.runbook.plugins.module_utils.backup_restic import moment
 from ansible_collections.ops.runbook.plugins.module_utils.file_restore import (
+    JOURNAL,
     Entry,
     FileRestore,
     FileRestoreError,
@@ -32,32 +34,44 @@ AFTER: dict[str, list[Any]] = {"verify": [["nginx", "-t"]], "reload": ["nginx.se
 
 
 class Snapshot:
-    """A snapshot with these files."""
+    """A snapshot with these files, and folders where there is no content."""
 
-    def __init__(self, files: dict[Path, bytes], fails_after: int = 99) -> None:
+    def __init__(self, files: dict[Path, bytes | None], fails_after: int = 99) -> None:
         self._files = files
         self._fails_after = fails_after
 
-    def entries(self, _snapshot: str, _path: str) -> Iterator[tuple[Entry, IO[bytes]]]:
-        for number, (path, content) in enumerate(self._files.items()):
+    def listed(self, _snapshot: str, _path: str) -> list[Entry]:
+        return [entry(path, size=len(content or b""), folder=content is None) for path, content in self._files.items()]
+
+    def entries(self, snapshot: str, path: str) -> Iterator[tuple[Entry, IO[bytes] | None]]:
+        for number, one in enumerate(self.listed(snapshot, path)):
             if number == self._fails_after:
                 raise FileRestoreError("the store went away")
-            yield entry(path), io.BytesIO(content)
+            content = self._files[Path(one.path)]
+            yield one, None if content is None else io.BytesIO(content)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def test_differences_are_named(tmp_path: Path) -> None:
     path = tmp_path / "a"
-    assert difference(entry(path), io.BytesIO(b"x")) == "missing"
+    assert difference(entry(path, size=1), sha256(b"x")) == "missing"
     path.write_bytes(b"x")
     path.chmod(0o640)
-    assert difference(entry(path), io.BytesIO(b"x")) == ""
-    assert difference(entry(path), io.BytesIO(b"y")) == "other content"
-    assert difference(entry(path, mode=0o600), io.BytesIO(b"x")) == "other owner or mode"
-    assert difference(entry(path, link="b"), None) == "other link"
+    assert difference(entry(path, size=1), sha256(b"x")) == ""
+    assert difference(entry(path, size=1), sha256(b"y")) == "other content"
+    assert difference(entry(path, size=2), sha256(b"xx")) == "other content"
+    assert difference(entry(path, mode=0o600, size=1), sha256(b"x")) == "other owner or mode"
+    assert difference(entry(path, link="b"), "") == "other link"
+    assert difference(entry(path, folder=True), "") == "another kind of file"
+    assert difference(entry(tmp_path, folder=True, mode=0o700), "") == ""
+    assert difference(entry(tmp_path, folder=True, mode=0o750), "") == "other owner or mode"
     link = tmp_path / "l"
     link.symlink_to("a")
-    assert difference(entry(link, link="a"), None) == ""
-    assert difference(entry(link), io.BytesIO(b"x")) == "another kind of file"
+    assert difference(entry(link, link="a"), "") == ""
+    assert difference(entry(link, size=1), sha256(b"x")) == "another kind of file"
 
 
 def test_only_what_differs_is_replaced_and_kept(tmp_path: Path) -> None:
@@ -82,6 +96,54 @@ def test_only_what_differs_is_replaced_and_kept(tmp_path: Path) -> None:
     assert work.restore(snapshot, "s", ["/"], AFTER) == []
     assert work.rollback() == sorted([str(other), str(missing)])
     assert (other.read_bytes(), missing.exists()) == (b"today", False)
+
+
+def test_what_is_missing_is_told_without_its_content(tmp_path: Path) -> None:
+    """So that a lost folder of any size is looked at in a moment."""
+    snapshot: Any = Snapshot({tmp_path: None, tmp_path / "a": b"a", tmp_path / "b": b"b"}, fails_after=0)
+    tmp_path.chmod(0o640)
+    work = FileRestore(str(tmp_path / "kept"))
+    assert [row["how"] for row in work.differing(snapshot, "s", ["/"])] == ["missing", "missing"]
+    assert work.read == 0
+    (tmp_path / "a").write_bytes(b"x")
+    with pytest.raises(FileRestoreError, match="went away"):
+        work.differing(snapshot, "s", ["/"])
+
+
+def test_folders_come_back_with_owner_and_mode_and_go_again(tmp_path: Path) -> None:
+    lost, loose = tmp_path / "lost", tmp_path / "loose"
+    loose.mkdir(mode=0o755)
+    snapshot: Any = Snapshot({loose: None, lost: None, lost / "deep": None, lost / "deep/file": b"x"})
+    work = FileRestore(str(tmp_path / "kept"))
+    done = work.restore(snapshot, "s", ["/"], AFTER)
+    assert [row["how"] for row in done] == ["other owner or mode", "missing", "missing", "missing"]
+    assert [path.stat().st_mode & 0o7777 for path in (loose, lost, lost / "deep")] == [0o640] * 3
+    assert work.restore(snapshot, "s", ["/"], AFTER) == []
+    work.rollback()
+    assert (loose.stat().st_mode & 0o7777, lost.exists()) == (0o755, False)
+
+
+def test_what_is_a_folder_today_is_not_replaced_by_a_file(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/b").write_bytes(b"today")
+    work = FileRestore(str(tmp_path / "kept"))
+    for other in ({tmp_path / "a": b"file"}, {tmp_path / "a/b": None}):
+        with pytest.raises(FileRestoreError, match="folder today; move it away first; everything is as it was"):
+            work.restore(Snapshot(other), "s", ["/"], AFTER)  # type: ignore[arg-type]
+    assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["a", "a/b"]
+
+
+def test_a_journal_whose_last_line_was_cut_off_is_read_on(tmp_path: Path) -> None:
+    path, kept = tmp_path / "1", tmp_path / "kept"
+    path.write_bytes(b"today")
+    FileRestore(str(kept)).restore(Snapshot({path: b"then"}), "s", ["/"], AFTER)  # type: ignore[arg-type]
+    with (kept / "unfinished" / JOURNAL).open("a", encoding="utf-8") as journal:
+        journal.write('{"path": "/etc/pass')
+    later: Any = Snapshot({path: b"later", tmp_path / "2": b"new"})
+    work = FileRestore(str(kept))
+    work.restore(later, "s", ["/"], AFTER)
+    assert work.rollback() == [str(path), str(tmp_path / "2")]
+    assert (path.read_bytes(), (tmp_path / "2").exists()) == (b"today", False)
 
 
 def test_a_restore_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None:
