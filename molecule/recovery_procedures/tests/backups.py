@@ -80,7 +80,8 @@ cat > /etc/postgresql/15/main/conf.d/zz-archive.conf << 'END'
 archive_command = 'pgbackrest --stanza=evidence archive-push %p'
 restore_command = 'pgbackrest --stanza=evidence archive-get %f "%p"'
 END
-systemctl reload postgresql@15-main
+# Not by systemd, which takes a unit that is about to start for one that has read everything.
+pg_ctlcluster 15 main reload
 cd /
 until runuser -u postgres -- psql -XAtqc 'show archive_command' | grep -q pgbackrest; do sleep 0.1; done
 """
