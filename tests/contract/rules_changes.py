@@ -26,7 +26,6 @@ USED = (
     ("same_changes",),
     ("changed_files", "Untouched"),
     ("killed_after", "killed_at"),
-    ("rolled_back",),
     ("refused",),
     ("interrupted",),
 )
@@ -108,9 +107,18 @@ def change_is_tested(project: Project) -> Iterator[str]:
         yield from (
             f"{page.name}: its tests never use {' or '.join(row)}" for row in USED if not used.intersection(row)
         )
+        if _can_be_rolled_back(project, Path(page.playbook)) and "rolled_back" not in used:
+            yield f"{page.name}: its tests never use rolled_back, which its playbook can end with"
         module = Path("molecule", Path(page.playbook).stem, "tests/interruption.py")
         if module not in project.tracked:
             yield f"{page.name}: there is no {module}, which the interruption matrix needs"
+
+
+def _can_be_rolled_back(project: Project, playbook: Path) -> bool:
+    """Whether tasks of the roles that it calls end a run so."""
+    roles = {role for role, _entry in steps(project, playbook)}
+    tasks = [path for path in project.tracked if path.match("roles/*/tasks/*.yml") and path.parts[1] in roles]
+    return any("rolled_back" in project.text(path) for path in tasks)
 
 
 def _words(nodes: list[ast.AST]) -> set[str]:

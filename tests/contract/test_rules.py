@@ -307,6 +307,14 @@ BROKEN = [
     ),
     Broken(
         changes.change_is_tested,
+        {
+            **mutating("molecule/health_checks/tests/test_all.py", "rolled_back", "other"),
+            "roles/other/tasks/undo.yml": "- ops.runbook.fail_as: {outcome: rolled_back, msg: undone}\n",
+        },
+        "its tests never use rolled_back, which its playbook can end with",
+    ),
+    Broken(
+        changes.change_is_tested,
         {name: text for name, text in MUTATING.items() if not name.endswith("interruption.py")},
         "there is no molecule/health_checks/tests/interruption.py",
     ),
