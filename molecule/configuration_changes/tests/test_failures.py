@@ -107,6 +107,25 @@ def test_bad_input_is_named_before_any_host_is_touched(change: Procedure) -> Non
     assert "no host was touched" in said
 
 
+def test_bad_input_of_a_host_that_is_sick_already_changes_none(change: Procedure) -> None:
+    """The canary has a failed unit before anything was done: nothing has to be put back, and nobody comes after it."""
+    shell("app1", "systemd-run --quiet --unit=lab-sick false; sleep 0.5; systemctl is-failed lab-sick")
+    untouched = Untouched.hosts(*HOSTS)
+    known = [versions(host) for host in HOSTS]
+    sick = {"health_check_gate_retries": 1, "health_check_gate_delay": 1, "configuration_changes_canaries": ["app1"]}
+    outcome = change.run(*given(notice="Not to be seen.", service_lines={"LimitNOFILE": 4096}, **sick))
+    shell("app1", "systemctl reset-failed lab-sick")
+    assert outcome.returncode != 0
+    assert outcome.record["outcome"] == "refused", outcome.output
+    assert "app1 is not healthy before the change, and was not changed" in plain(outcome.output)
+    assert "lab-sick" in outcome.output
+    assert untouched.changes == {}
+    assert [versions(host) for host in HOSTS] == known
+    assert states("proxy1") == {"app1": "active", "app2": "active"}
+    rows = {finding["host"]: finding["title"] for finding in outcome.findings if finding["check"] == "configuration"}
+    assert all("not changed" in title for title in rows.values()), rows
+
+
 BROKEN = "{{ '--bind=127.0.0.1:8001' if inventory_hostname == 'app2' else '--log-level=warning' }}"
 
 
