@@ -13,6 +13,7 @@ from tests.contract.project import IMPORTS, Project, Rule, walk
 OF_PLUGINS = {
     "health_check_class",
     "health_check_findings",
+    "health_check_findings_json",
     "host_reboot_result",
     "security_updates_findings",
     "security_updates_order",

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from ansible.plugins.action import ActionBase, VariableLayer
@@ -10,7 +11,7 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.checks_plan import Pla
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_sweep import sweep
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut
 
-FINDINGS = "health_check_findings"
+FINDINGS = "health_check_findings_json"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -39,7 +40,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         findings = sweep(fan_out, {host: plan.checks[host] for host in hosts}, timeout)
         # Ansible copies a result for each callback, which takes longer than judging it: what is ok is not part of it.
         data = [finding.to_dict() for finding in findings]
-        self.register_host_variables({FINDINGS: data}, VariableLayer.REGISTER_VARS)
+        # As text: Ansible would tag and copy every value of it, at every step.
+        self.register_host_variables({FINDINGS: json.dumps(data)}, VariableLayer.REGISTER_VARS)
         bad = [finding for finding in data if finding["status"] != "ok"]
         message = f"{len(findings)} findings on {len(hosts)} hosts, {len(bad)} of them not ok"
         return {"changed": False, "msg": message, "examined": hosts, "findings": bad}

@@ -54,7 +54,7 @@ EXAMPLES = r"""
 - name: Compare with it, and look ahead
   ops.runbook.daily_outlook:
     procedure: operational_procedures
-    findings: "{{ health_check_findings }}"
+    findings: "{{ health_check_findings_json }}"
   run_once: true
 """
 

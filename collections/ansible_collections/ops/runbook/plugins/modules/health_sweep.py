@@ -17,7 +17,7 @@ description:
     it for all hosts of the batch.
   - A host that cannot be reached, refuses root rights or has no Python gives one critical finding, C(reachable), and no
     error. The host stays in the play.
-  - Sets the variable C(health_check_findings) to all findings, for every host of the play.
+  - Sets the variable C(health_check_findings_json) to all findings, as JSON, for every host of the play.
 options:
   entry_point:
     description: Entry point of the role whose argument specification the variables of every host have to meet.

@@ -17,8 +17,8 @@ options:
     description:
       - The findings. Each has at least the keys C(check), C(host) and C(status).
       - The status is V(ok), V(warning), V(unknown) or V(critical).
-    type: list
-    elements: dict
+      - A list, or its JSON, which Ansible hands on without looking into it.
+    type: raw
     required: true
   procedure:
     description: Path of the playbook below C(playbooks/) without extension, as V(monitoring_procedures/health_checks).
@@ -72,7 +72,7 @@ EXAMPLES = r"""
 - name: Publish what the sweep found
   ops.runbook.publish_findings:
     procedure: monitoring_procedures/health_checks
-    findings: "{{ health_check_findings }}"
+    findings: "{{ health_check_findings_json }}"
   run_once: true
 """
 

@@ -21,7 +21,7 @@ PLAYBOOK = """
     - ansible.builtin.import_role: {name: health_check, tasks_from: %s, rolespec_validate: false}
       when: wanted | default(true)
     - ansible.builtin.copy:
-        content: "{{ health_check_findings | to_json }}"
+        content: "{{ health_check_findings_json | default(health_check_findings | default([]) | to_json) }}"
         dest: "{{ inventory_dir }}/findings.json"
         mode: "0600"
       run_once: true

@@ -21,11 +21,16 @@ def test_defaults_are_filled_in_and_types_converted() -> None:
     }  # fmt: skip
 
 
+def test_bulk_may_be_json() -> None:
+    assert validated({"findings": '[{"check": "a"}]'}, SPECIFICATION)["findings"] == [{"check": "a"}]
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         ({}, "missing required arguments: findings"),
         ({"findings": "all"}, "findings is a str, not a list"),
+        ({"findings": '{"check": "a"}'}, "findings is a dict, not a list"),
         ({"findings": [], "sections": []}, "sections is a list, not a dict"),
         ({"findings": [], "keep_days": "long"}, "keep_days"),
         ({"findings": [], "colour": "red"}, "colour"),
