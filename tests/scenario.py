@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import pytest
 from ansible_collections.ops.runbook.plugins.module_utils.ledger import Ledger
 from ansible_collections.ops.runbook.plugins.module_utils.run_record import records
 
@@ -35,6 +36,7 @@ __all__ = [
     "changed_files",
     "files",
     "on_all",
+    "procedure",
     "same_changes",
     "shell",
 ]
@@ -280,3 +282,13 @@ def _own(pid: int, new: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
 def _changes(record: Mapping[str, Any]) -> tuple[Change, ...]:
     rows: Iterable[Mapping[str, str]] = record.get("changes", ())
     return tuple(Change(row["host"], row["task"], row.get("subject", ""), row.get("item", "")) for row in rows)
+
+
+def procedure(name: str, inventories: tuple[Path, ...]) -> Any:
+    """The fixture that is a procedure on these inventories, with the state directory of all tests of a scenario."""
+
+    @pytest.fixture(scope="session")
+    def made(state: Path) -> Procedure:
+        return Procedure(name, inventories, state)
+
+    return made

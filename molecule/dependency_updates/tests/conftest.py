@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import advisories
 import pytest
 from interruption import INVENTORIES
 
-from tests.scenario import Procedure
+from tests.scenario import procedure
 
-
-@pytest.fixture(scope="session")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture(scope="session")
-def update(state: Path) -> Procedure:
-    return Procedure("maintenance/dependency_updates", INVENTORIES, state)
-
-
-@pytest.fixture(scope="session")
-def way_back(state: Path) -> Procedure:
-    return Procedure("maintenance/dependency_updates_rollback", INVENTORIES, state)
+update = procedure("maintenance/dependency_updates", INVENTORIES)
+way_back = procedure("maintenance/dependency_updates_rollback", INVENTORIES)
 
 
 @pytest.fixture(scope="session")

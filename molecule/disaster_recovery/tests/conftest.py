@@ -2,29 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
 from platform_state import INVENTORIES
 
-from tests.scenario import Procedure
+from tests.scenario import procedure
 
-
-@pytest.fixture(scope="session")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture(scope="session")
-def failover(state: Path) -> Procedure:
-    return Procedure("backup_recovery/disaster_recovery", INVENTORIES, state)
-
-
-@pytest.fixture(scope="session")
-def switchover(state: Path) -> Procedure:
-    return Procedure("backup_recovery/disaster_recovery_switchover", INVENTORIES, state)
-
-
-@pytest.fixture(scope="session")
-def failback(state: Path) -> Procedure:
-    return Procedure("backup_recovery/disaster_recovery_failback", INVENTORIES, state)
+failover = procedure("backup_recovery/disaster_recovery", INVENTORIES)
+switchover = procedure("backup_recovery/disaster_recovery_switchover", INVENTORIES)
+failback = procedure("backup_recovery/disaster_recovery_failback", INVENTORIES)

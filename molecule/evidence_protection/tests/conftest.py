@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from store import INVENTORIES
 
-from tests.scenario import Procedure
+from tests.scenario import procedure
 
 
 @pytest.fixture(scope="session")
@@ -16,36 +16,10 @@ def state() -> Path:
     return Path(os.environ["RUNBOOK_STATE_DIR"])
 
 
-@pytest.fixture(scope="session")
-def seal(state: Path) -> Procedure:
-    return Procedure("backup_recovery/evidence_protection", INVENTORIES, state)
-
-
-@pytest.fixture(scope="session")
-def verify(state: Path) -> Procedure:
-    return Procedure("backup_recovery/evidence_protection_verify", INVENTORIES, state)
-
-
-@pytest.fixture(scope="session")
-def hold(state: Path) -> Procedure:
-    return Procedure("backup_recovery/evidence_protection_hold", INVENTORIES, state)
-
-
-@pytest.fixture(scope="session")
-def release(state: Path) -> Procedure:
-    return Procedure("backup_recovery/evidence_protection_release", INVENTORIES, state)
-
-
-@pytest.fixture(scope="session")
-def retention(state: Path) -> Procedure:
-    return Procedure("backup_recovery/evidence_protection_retention", INVENTORIES, state)
-
-
-@pytest.fixture(scope="session")
-def export(state: Path) -> Procedure:
-    return Procedure("backup_recovery/evidence_protection_export", INVENTORIES, state)
-
-
-@pytest.fixture(scope="session")
-def restore(state: Path) -> Procedure:
-    return Procedure("backup_recovery/evidence_protection_restore", INVENTORIES, state)
+seal = procedure("backup_recovery/evidence_protection", INVENTORIES)
+verify = procedure("backup_recovery/evidence_protection_verify", INVENTORIES)
+hold = procedure("backup_recovery/evidence_protection_hold", INVENTORIES)
+release = procedure("backup_recovery/evidence_protection_release", INVENTORIES)
+retention = procedure("backup_recovery/evidence_protection_retention", INVENTORIES)
+export = procedure("backup_recovery/evidence_protection_export", INVENTORIES)
+restore = procedure("backup_recovery/evidence_protection_restore", INVENTORIES)

@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
+from tests.scenario import ROOT, procedure
 
-from tests.scenario import ROOT, Procedure
+INVENTORIES = (ROOT / "inventories/lab", Path(__file__).resolve().parents[1] / "inventory")
 
-
-@pytest.fixture(scope="session")
-def sweep(tmp_path_factory: pytest.TempPathFactory) -> Procedure:
-    inventories = (ROOT / "inventories/lab", Path(__file__).resolve().parents[1] / "inventory")
-    return Procedure("monitoring_procedures/health_checks", inventories, tmp_path_factory.mktemp("state"))
+sweep = procedure("monitoring_procedures/health_checks", INVENTORIES)

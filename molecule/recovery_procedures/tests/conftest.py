@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
-from tests.scenario import ROOT, Procedure
+from tests.scenario import ROOT, procedure
 
 INVENTORIES = (ROOT / "inventories/lab",)
 
-
-@pytest.fixture(scope="session")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("state")
-
-
-@pytest.fixture(scope="session")
-def restore(state: Path) -> Procedure:
-    return Procedure("backup_recovery/recovery_procedures", INVENTORIES, state)
+restore = procedure("backup_recovery/recovery_procedures", INVENTORIES)
+back = procedure("backup_recovery/recovery_procedures_back", INVENTORIES)
+beside = procedure("backup_recovery/recovery_procedures_beside", INVENTORIES)
+drill = procedure("backup_recovery/recovery_procedures_drill", INVENTORIES)
+restore_files = procedure("backup_recovery/recovery_procedures_files", INVENTORIES)

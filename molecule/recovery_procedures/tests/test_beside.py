@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
-import pytest
 from backups import follows, now, side_by_side, sql
 
 from tests.scenario import ROOT, Procedure, shell
 
 INVENTORIES = (ROOT / "inventories/lab",)
 DATABASES = "select string_agg(datname, ' ' order by datname) from pg_database where not datistemplate"
-
-
-@pytest.fixture(scope="module")
-def beside(state: Path) -> Procedure:
-    return Procedure("backup_recovery/recovery_procedures_beside", INVENTORIES, state)
-
-
-@pytest.fixture(scope="module")
-def back(state: Path) -> Procedure:
-    return Procedure("backup_recovery/recovery_procedures_back", INVENTORIES, state)
 
 
 def given(**values: Any) -> tuple[str, str]:

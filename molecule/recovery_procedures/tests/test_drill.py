@@ -10,23 +10,17 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import pytest
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_keys import Keys
 from ansible_collections.ops.runbook.plugins.plugin_utils.recovery_overdue import judged, kept, program
 from backups import archived, pgbackrest, side_by_side, sql
 
 from tests.lab.state import Lab
-from tests.scenario import ROOT, Outcome, Procedure, changed_files, files, on_all, shell
+from tests.scenario import Outcome, Procedure, changed_files, files, on_all, shell
 
 DRILLS = "/var/lib/restore-drills"
 EVIDENCE = "/var/lib/evidence"
 LOCK = Path("/var/lib/ops-runbook/change.lock")
 REPOSITORY = "/var/lib/pgbackrest/backup/evidence"
-
-
-@pytest.fixture(scope="module")
-def drill(state: Path) -> Procedure:
-    return Procedure("backup_recovery/recovery_procedures_drill", (ROOT / "inventories/lab",), state)
 
 
 def given(**values: Any) -> tuple[str, str]:

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from backups import side_by_side
 from interruption_files import (
     AS_INTRUDED,
-    INVENTORIES,
     OPTIONS,
-    PROCEDURE,
     SNAPSHOTS,
     assert_converged,
     given,
@@ -37,11 +34,6 @@ FOLDER = "/srv/items/folder [1]*"
 DRAFT = ".ops-runbook-restored"
 #: Runs, and has nothing that would make it read anything anew.
 UNRELOADABLE = "systemd-journald.service"
-
-
-@pytest.fixture(scope="module")
-def restore_files(state: Path) -> Procedure:
-    return Procedure(PROCEDURE, INVENTORIES, state)
 
 
 @pytest.fixture(scope="module")
