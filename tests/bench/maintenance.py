@@ -41,8 +41,6 @@ ALONE = {
 }
 #: Host → what an operator would type there for the work that the procedure's scenario arranges, host after host.
 Bare = Mapping[str, str]
-#: How old temporary files have to be in the scenario's inventory before they go, in seconds, and a little more.
-AGE = 6
 #: Where a host restarts, it is awaited before the next command.
 REBOOT = "systemctl reboot"
 #: Where commands run that need no host.
@@ -198,7 +196,6 @@ def bench_busy(scratch: Path) -> None:
         for name, bare in BARE.items():
             case = work(name)
             case.prepare()
-            time.sleep(AGE)
             ours = seconds(playbook(case.name, case.inventories, scratch / name, *case.options))
             case.assert_converged()
             back = release_back(case, scratch / "back") if name == "dependency_updates" else ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 from tests.scenario import on_all, shell
 
 PSQL = "runuser -u postgres -- psql -XAtq -v ON_ERROR_STOP=1"
@@ -109,6 +111,10 @@ def replaced(path: str) -> str:
     return f"cp -p {path} {path}.new && mv {path}.new {path}\n"
 
 
+#: How old temporary files have to be in the inventory before they go, in seconds, and a little more.
+AGE = 6
+
+
 def arrange() -> None:
     """Something of everything, each on one host."""
     scripts = {
@@ -119,6 +125,7 @@ def arrange() -> None:
         "db2": _REBOOT,
     }
     on_all(lambda host: shell(host, scripts[host]), scripts)
+    time.sleep(AGE)
 
 
 def present(host: str, *paths: str) -> dict[str, bool]:
