@@ -161,7 +161,7 @@ class Snapshots:
 
     def entries(self, snapshot: str, path: str) -> Iterator[tuple[Entry, Optional[IO[bytes]]]]:
         """Everything at or below a path of the snapshot, with the contents of files, which can be read once."""
-        own = next(entry for entry in self.listed(snapshot, path) if entry.path == path)
+        own = _at(path, self.listed(snapshot, path))
         if not own.folder and own.link is None:
             with self._stream("dump", snapshot, path) as stream:
                 yield own, stream
@@ -183,6 +183,10 @@ class Snapshots:
 
     def _stream(self, *words: str) -> _Stream:
         return _Stream(["restic", "--no-lock", *words], self._environment)
+
+
+def _at(path: str, entries: Iterable[Entry]) -> Entry:
+    return next(entry for entry in entries if entry.path == path)
 
 
 def last(found: Sequence[Mapping[str, Any]], received: Optional[Mapping[str, float]] = None) -> Mapping[str, Any]:
@@ -321,7 +325,7 @@ class FileRestore:
             draft.mkdir(mode=0o700)
             snapshots.whole(snapshot, path, draft)
             done = [_row(entry, "missing") for entry in listed]
-            journal.keep(next(entry for entry in listed if entry.path == path), tree=True)
+            journal.keep(_at(path, listed), tree=True)
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(f"{draft}{path}").replace(path)
         finally:
