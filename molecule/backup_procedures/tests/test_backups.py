@@ -153,6 +153,8 @@ def test_verification_is_read_only_and_whole(verification: Procedure) -> None:
     # What the database sends meanwhile is not of this run.
     assert [path for path in changed if not path.startswith(f"{REPOSITORY}/archive")] == []
     assert {"WAL archive", "stored files", "database log archive"} <= {finding["check"] for finding in outcome.findings}
+    seen = [(finding["host"], finding["check"]) for finding in outcome.findings]
+    assert sorted(set(seen)) == sorted(seen)
 
 
 STORED = {

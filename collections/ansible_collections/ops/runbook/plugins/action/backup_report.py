@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -62,7 +63,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 made += [[host, what, each] for each in result.get("name") or ()]
                 if "stored" in result:
                     findings.append(self._recorded(host, what, result["stored"], arguments["let_go"]))
-            findings += [Finding.from_dict(each) for each in said.get("health_check_findings") or () if _about(each)]
+        findings += _swept(variables)
         if arguments["restore_tests"]:
             findings += self._tests(variables)
         word = "To be made" if self._task.check_mode else "Made"
@@ -129,9 +130,13 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return self._templar.copy_with_new_env(available_variables=values).template(values[name])
 
 
-def _about(finding: Mapping[str, Any]) -> bool:
-    """Whether a health finding belongs into the report."""
-    return str(finding["check"]) == "WAL archive"
+def _swept(variables: Mapping[str, Any]) -> list[Finding]:
+    """What a sweep has seen of the archiving; each of its hosts knows what was seen on all of them."""
+    said = (
+        variables["hostvars"][host].get("health_check_findings_json") for host in variables["ansible_play_hosts_all"]
+    )
+    seen = json.loads(next(filter(None, said), "[]"))
+    return [Finding.from_dict(each) for each in seen if each["check"] == "WAL archive"]
 
 
 def _row(finding: Finding) -> list[str]:
