@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import os
 import re
@@ -304,9 +305,7 @@ class FileRestore:
                         done += self._whole(snapshots, snapshot, path, journal)
                         continue
                     for entry, content in snapshots.entries(snapshot, path):
-                        how = self._put(entry, content, journal, done)
-                        if how:
-                            raise FileRestoreError(f"{entry.path} was restored and still has {how}")
+                        done += self._put(entry, content, journal)
             if done:
                 # Once for all of them: they are on the disk before anybody counts on it.
                 os.sync()
@@ -318,13 +317,15 @@ class FileRestore:
     def _whole(self, snapshots: Snapshots, snapshot: str, path: str, journal: _Journal) -> list[dict[str, Any]]:
         """Put back a path of which nothing is left: it appears as a whole."""
         listed = snapshots.listed(snapshot, path)
-        parent = next(folder for folder in Path(path).parents if folder.is_dir())
-        draft = parent / DRAFT
+        missing = list(itertools.takewhile(lambda folder: not folder.is_dir(), Path(path).parents))
+        draft = (missing[-1] if missing else Path(path)).parent / DRAFT
         shutil.rmtree(str(draft), ignore_errors=True)
         try:
             draft.mkdir(mode=0o700)
             snapshots.whole(snapshot, path, draft)
             done = [_row(entry, "missing") for entry in listed]
+            for folder in reversed(missing):
+                journal.keep(Entry(str(folder), 0o755, 0, 0, 0.0, folder=True))
             journal.keep(_at(path, listed), tree=True)
             Path(path).parent.mkdir(parents=True, exist_ok=True)
             Path(f"{draft}{path}").replace(path)
@@ -337,32 +338,22 @@ class FileRestore:
         self.read += sum(not entry.folder and entry.link is None for entry in listed)
         return done
 
-    def _put(self, entry: Entry, content: Optional[IO[bytes]], journal: _Journal, done: list[dict[str, Any]]) -> str:
-        """Put it back if it differs; how it differs afterwards."""
+    def _put(self, entry: Entry, content: Optional[IO[bytes]], journal: _Journal) -> list[dict[str, Any]]:
+        """Put it back if it differs."""
         how = stated(entry)
         today = Path(entry.path)
         if how == "another kind of file" and (entry.folder or (today.is_dir() and not today.is_symlink())):
             raise FileRestoreError(f"{entry.path} is {'no' if entry.folder else 'a'} folder today; move it away first")
-        sha256 = ""
-        if content is not None and not how:
-            # Most likely it is the same: it is looked at before anything is written.
-            with _held(content) as held:
-                sha256 = self._read(held)
-                how = difference(entry, sha256)
-                if how:
-                    held.seek(0)
-                    _draft(entry, held)
-        elif content is not None:
+        if content is None:
+            return _replaced(entry, None, how or difference(entry, ""), journal)
+        if how:
             self.read += 1
-            sha256 = _draft(entry, content)
-        else:
-            how = how or difference(entry, "")
-        if not how:
-            return ""
-        done.append(_row(entry, how))
-        journal.keep(entry)
-        _place(entry)
-        return difference(entry, sha256)
+            return _replaced(entry, content, how, journal)
+        # Most likely it is the same: it is looked at before anything is written.
+        with _held(content) as held:
+            how = difference(entry, self._read(held))
+            held.seek(0)
+            return _replaced(entry, held, how, journal)
 
     def outstanding(self, after: After) -> dict[str, list[Any]]:
         """What is to be done after a restore that is not confirmed: what its runs wanted, and what this one wants."""
@@ -449,6 +440,20 @@ class _Journal:
         self._file.write(json.dumps(row) + "\n")
 
 
+def _replaced(entry: Entry, content: Optional[IO[bytes]], how: str, journal: _Journal) -> list[dict[str, Any]]:
+    """Replace what is there today by what differs so from it; a row about it, or none."""
+    if not how:
+        return []
+    row = _row(entry, how)
+    journal.keep(entry)
+    sha256 = _draft(entry, content) if content is not None else ""
+    _place(entry)
+    left = difference(entry, sha256)
+    if left:
+        raise FileRestoreError(f"{entry.path} was restored and still has {left}")
+    return [row]
+
+
 def _copy(path: str, copy: Path) -> None:
     """The file of today under another name, with everything that belongs to it."""
     copy.unlink(missing_ok=True)
@@ -461,23 +466,23 @@ def _copy(path: str, copy: Path) -> None:
 
 
 def _put_back(path: str, row: Mapping[str, Any], folder: Path) -> None:
+    draft = path + DRAFT
     if row["copy"]:
-        draft = path + DRAFT
         # pylint: disable-next=ansible-bad-function
         subprocess.run(["cp", "-a", "--", str(folder / row["copy"]), draft], check=True, capture_output=True)
         Path(draft).replace(path)
     elif not row["folder"]:
-        Path(path).unlink(missing_ok=True)
+        for left in (path, draft):
+            Path(left).unlink(missing_ok=True)
     elif row["tree"]:
         with contextlib.suppress(FileNotFoundError):
             shutil.rmtree(path)
     elif "was" in row:
         os.chown(path, row["was"][0], row["was"][1])
         Path(path).chmod(row["was"][2])
-    else:
+    elif Path(path).is_dir() and not any(Path(path).iterdir()):
         # What somebody has put into it meanwhile stays.
-        with contextlib.suppress(OSError):
-            Path(path).rmdir()
+        Path(path).rmdir()
 
 
 def _row(entry: Entry, how: str) -> dict[str, Any]:
@@ -513,14 +518,10 @@ def _draft(entry: Entry, content: IO[bytes]) -> str:
     draft.parent.mkdir(parents=True, exist_ok=True)
     draft.unlink(missing_ok=True)
     found = hashlib.sha256()
-    try:
-        with draft.open("wb") as file:
-            while chunk := content.read(2**20):
-                found.update(chunk)
-                file.write(chunk)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+    with draft.open("wb") as file:
+        while chunk := content.read(2**20):
+            found.update(chunk)
+            file.write(chunk)
     os.chown(str(draft), entry.uid, entry.gid)
     draft.chmod(entry.mode)
     if entry.mtime:

@@ -43,6 +43,14 @@ class Snapshot:
     def listed(self, _snapshot: str, _path: str) -> list[Entry]:
         return [entry(path, size=len(content or b""), folder=content is None) for path, content in self._files.items()]
 
+    def whole(self, _snapshot: str, path: str, target: Path) -> None:
+        for one, content in self._files.items():
+            if str(one).startswith(path):
+                file = Path(f"{target}{one}")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_bytes(content or b"")
+                file.chmod(0o640)
+
     def entries(self, snapshot: str, path: str) -> Iterator[tuple[Entry, IO[bytes] | None]]:
         for number, one in enumerate(self.listed(snapshot, path)):
             if number == self._fails_after:
@@ -121,6 +129,28 @@ def test_folders_come_back_with_owner_and_mode_and_go_again(tmp_path: Path) -> N
     assert work.restore(snapshot, "s", ["/"], AFTER) == []
     work.rollback()
     assert (loose.stat().st_mode & 0o7777, lost.exists()) == (0o755, False)
+
+
+def test_a_lost_file_comes_back_with_the_folders_that_it_needs_and_they_go_with_it(tmp_path: Path) -> None:
+    lost = tmp_path / "a/b/file"
+    snapshot: Any = Snapshot({lost: b"x"})
+    work = FileRestore(str(tmp_path / "kept"))
+    assert [row["how"] for row in work.restore(snapshot, "s", [str(lost)], AFTER)] == ["missing"]
+    assert (lost.read_bytes(), work.read) == (b"x", 1)
+    work.rollback()
+    assert [path.name for path in tmp_path.iterdir() if path.name != "kept"] == []
+
+
+def test_a_file_whose_content_ends_early_leaves_no_draft(tmp_path: Path) -> None:
+    class Broken(io.BytesIO):
+        def read(self, *_length: Any) -> bytes:
+            raise OSError("the disk is full")
+
+    snapshot: Any = Snapshot({tmp_path: None, tmp_path / "file": b"x"})
+    snapshot.entries = lambda *_path: iter([(entry(tmp_path / "file", size=1), Broken())])
+    with pytest.raises(FileRestoreError, match="the disk is full; everything is as it was"):
+        FileRestore(str(tmp_path / "kept")).restore(snapshot, "s", [str(tmp_path)], AFTER)
+    assert [path for path in tmp_path.rglob("*") if path.name != "kept"] == []
 
 
 def test_what_is_a_folder_today_is_not_replaced_by_a_file(tmp_path: Path) -> None:
