@@ -337,11 +337,13 @@ def _send(found: Iterator[Frame], limit: int) -> None:
     """Send at most that many bytes (0: all), and say where to go on."""
     out = sys.stdout.buffer
     out.write(FRAMES)
-    sent = 0
+    sent, done = 0, -1
     try:
         for path, offset, piece in found:
+            # A name may stand there twice, so that it does not say how many of them are done.
+            done += offset == 0 or done < 0
             if limit and sent >= limit:
-                out.write(end(path=path, offset=offset))
+                out.write(end(done=done, offset=offset))
                 return
             out.write(frame(path, offset, piece))
             sent += len(piece)

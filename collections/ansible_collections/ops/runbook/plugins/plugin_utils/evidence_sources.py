@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -182,7 +182,7 @@ class Gatherer:
 def fetched(source: Source, remote: Remote, new: Sequence[tuple[Item, str, int]]) -> Iterator[Candidate]:
     """What is new on a source. It comes in the order of seals, as soon as the first of it is asked for."""
     ordered = sorted(new, key=lambda row: row[0].path)
-    flow = _Flow(partial(source.fetch, remote, [name for _item, name, _size in ordered]))
+    flow = _Flow(source.fetch(remote, [name for _item, name, _size in ordered]))
     for item, name, size in ordered:
         yield Candidate(item, size, partial(flow.pieces, name))
 
@@ -190,16 +190,13 @@ def fetched(source: Source, remote: Remote, new: Sequence[tuple[Item, str, int]]
 class _Flow:
     """Contents that come one behind the other; some may be left out, and none can be asked for twice."""
 
-    def __init__(self, opened: Callable[[], Iterator[Frame]]) -> None:
-        self._opened = opened
-        self._frames: Iterator[Frame] | None = None
-        self._next: Frame | None = None
+    def __init__(self, frames: Iterator[Frame]) -> None:
+        self._frames = frames
+        #: None at the end; before the beginning, one that nobody asks for.
+        self._next: Frame | None = ("", 0, b"")
 
     def pieces(self, name: str) -> Iterator[bytes]:
         """The content of the next one of that name."""
-        if self._frames is None:
-            self._frames = self._opened()
-            self._advance()
         while self._next and self._next[:2] != (name, 0):
             self._advance()
         if not self._next:
@@ -211,4 +208,4 @@ class _Flow:
             self._advance()
 
     def _advance(self) -> None:
-        self._next = next(self._frames or iter(()), None)
+        self._next = next(self._frames, None)

@@ -116,8 +116,9 @@ class Remote:
         argv = self.fan_out.streamed(host, line)
         if argv:
             with stream(argv) as running:
-                running.write(before(program(operation, root, names=list(names), **arguments)))
-                running.finish()
+                with suppress(BrokenPipeError):  # it says why
+                    running.write(before(program(operation, root, names=list(names), **arguments)))
+                    running.finish()
                 yield from _arrived(host, running, lambda _said: None, lambda: running.complaint)
             return
         waiting, offset = list(names), 0
@@ -127,7 +128,7 @@ class Remote:
             said: dict[str, Any] = {}
             output = io.BytesIO(reply.stdout.encode("utf-8", "surrogateescape"))
             yield from _arrived(host, output, said.update, partial(_complaint, reply))
-            waiting, offset = (waiting[waiting.index(said["path"]) :], said["offset"]) if said else ([], 0)
+            waiting, offset = (waiting[said["done"] :], said["offset"]) if said else ([], 0)
 
     def send(self, host: str, root: str, frames: Iterable[Frame]) -> None:
         """Give a store contents. Raises EvidenceError where it cannot take them."""

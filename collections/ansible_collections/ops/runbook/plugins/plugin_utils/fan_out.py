@@ -139,8 +139,9 @@ class FanOut:
         """
         handler = self._handler(host, self.variables(host))
         connection = handler._connection
-        secrets = connection.has_option("password") and connection.get_option("password"), _secret_of(handler)
-        if connection.transport != "ssh" or any(secrets):
+        if connection.transport != "ssh" or connection.get_option("password"):
+            return None
+        if connection.become and handler.get_become_option("become_pass"):
             return None
         argv: list[bytes] = []
 
@@ -228,10 +229,6 @@ class FanOut:
         if not context.remote_addr:
             context.remote_addr = self._manager._inventory.get_host(host).address
         return context
-
-
-def _secret_of(handler: Any) -> Any:
-    return handler._connection.become and handler.get_become_option("become_pass")
 
 
 def _has(variables: Mapping[str, Any], attribute: str) -> bool:

@@ -276,6 +276,21 @@ def test_a_store_that_can_take_no_more_says_why(sealed: Sealed, flowing: bool) -
         sealed.store.seal(sealed.store.sound_log(), [of_bytes("documents/large", bytes(1 << 24))])
 
 
+def test_names_that_stand_twice_come_twice_by_batches(sealed: Sealed) -> None:
+    """Each ends a batch: what is asked for next is counted, not looked up by its name."""
+    content = os.urandom(9 << 20)
+    (sealed.root / "items/large").write_bytes(content)
+    found = list(here(flowing=False).fetch("store1", "send_items", ["large"] * 3, sealed.store.root))
+    assert b"".join(piece for _path, _offset, piece in found) == content * 3
+
+
+def test_a_host_that_takes_nothing_says_why(sealed: Sealed) -> None:
+    """More names than a pipe holds, for an ssh that does not come to the host."""
+    remote = here(shell="echo no route to the host >&2; exit 255; {}")
+    with pytest.raises(EvidenceError, match="store1 does not answer: no route to the host"):
+        list(remote.fetch("store1", "send_items", ["documents/0-0.json"] * 100_000, sealed.store.root))
+
+
 def test_a_host_that_is_lost_on_the_way_is_told_from_an_empty_one(sealed: Sealed) -> None:
     """A transfer without its end is none."""
     remote = here(shell="{} | head -c 60")
