@@ -10,12 +10,11 @@ from tests.bench.contestants import ROOT
 from tests.bench.maintenance import playbook, row
 from tests.bench.measure import in_lab, seconds, taken
 from tests.lab.commands import up
-from tests.lab.images import release
+from tests.lab.images import PLATFORM_HOSTS, release
 from tests.lab.state import Lab
 from tests.scenario import shell
 
 LAB = Lab("bench-backup")
-HOSTS = ("proxy1", "app1", "app2", "db1", "db2", "store1")
 MEGABYTES, SMALL, LARGE = 1024, 10_000, 2048
 FILL = """
 create table bulk (id bigint, entry text);
@@ -91,7 +90,7 @@ def by_hand(host: str, script: str) -> float:
 def bench_backup(scratch: Path, megabytes: int = MEGABYTES, small: int = SMALL, large: int = LARGE) -> None:
     """Each contestant makes a whole backup of the same data, one after the other."""
     with in_lab(LAB):
-        up(LAB, release(), "golden", list(HOSTS), fresh=True)
+        up(LAB, release(), "golden", list(PLATFORM_HOSTS), fresh=True)
         run(scratch)
         idle = run(scratch)
         shell(
@@ -116,7 +115,7 @@ def bench_backup(scratch: Path, megabytes: int = MEGABYTES, small: int = SMALL, 
         proven = by_hand("app1", RESTORE.format(verify="--verify"))
         shell("app1", LOSE)
         extracted = by_hand("app1", EXTRACT)
-    print(f"\nBackups of {len(HOSTS)} hosts with nothing due: {idle:.1f} s")
+    print(f"\nBackups of {len(PLATFORM_HOSTS)} hosts with nothing due: {idle:.1f} s")
     heading = "(aim: at most 10 % and 10 s beyond the bare tool with its verification)"
     print(f"\nFull backup of a database of {megabytes} MB {heading}")
     row("", "seconds", "ratio", "beyond")

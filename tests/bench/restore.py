@@ -11,12 +11,11 @@ from tests.bench.maintenance import playbook, row
 from tests.bench.measure import in_lab, seconds, taken
 from tests.interruptions import matrix
 from tests.lab.commands import up
-from tests.lab.images import release
+from tests.lab.images import PLATFORM_HOSTS, release
 from tests.lab.state import Lab
 from tests.scenario import shell
 
 LAB = Lab("bench-restore")
-HOSTS = ("proxy1", "app1", "app2", "db1", "db2", "store1")
 MEGABYTES = 1024
 DATA = "/var/lib/postgresql/15/main"
 FILL = """
@@ -80,7 +79,7 @@ until runuser -u postgres -- psql -XAtqc 'select 1' > /dev/null 2>&1; do sleep 0
 
 def arrange(megabytes: int) -> None:
     """A database of that size, with a backup of all of it."""
-    up(LAB, release(), "golden", list(HOSTS), fresh=True)
+    up(LAB, release(), "golden", list(PLATFORM_HOSTS), fresh=True)
     backups = matrix.load(ROOT / "molecule/recovery_procedures/tests/backups.py")
     backups.arrange()
     backups.sql(FILL.format(rows=megabytes * 900))

@@ -26,7 +26,7 @@ from tests.bench.measure import Command, in_lab, median_seconds, seconds, taken
 from tests.lab import evidence
 from tests.lab.commands import up
 from tests.lab.hosts import ssh_command
-from tests.lab.images import SERVING_HOSTS, release
+from tests.lab.images import PLATFORM_HOSTS, release
 from tests.lab.state import ROOT, Lab
 from tests.scenario import shell
 
@@ -136,7 +136,7 @@ def bench_procedure(scratch: Path, small: int, large: int) -> None:
     inventories = (ROOT / "inventories/lab", beside)
     command = playbook("backup_recovery/evidence_protection", inventories, scratch / "state")
     with in_lab(STORE):
-        up(STORE, release(), "golden", [*SERVING_HOSTS, "store1"], fresh=True)
+        up(STORE, release(), "golden", list(PLATFORM_HOSTS), fresh=True)
         shell("store1", "mkdir /srv/bench")
         seconds(command)
         shell("store1", FILES.format(small=small, large=large // 10**6))

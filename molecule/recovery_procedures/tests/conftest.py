@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from tests.scenario import ROOT, procedure
+from interruption_files import INVENTORIES, PROCEDURE
 
-INVENTORIES = (ROOT / "inventories/lab",)
+from tests.scenario import procedure
 
 restore = procedure("backup_recovery/recovery_procedures", INVENTORIES)
 back = procedure("backup_recovery/recovery_procedures_back", INVENTORIES)
 beside = procedure("backup_recovery/recovery_procedures_beside", INVENTORIES)
 drill = procedure("backup_recovery/recovery_procedures_drill", INVENTORIES)
-restore_files = procedure("backup_recovery/recovery_procedures_files", INVENTORIES)
+restore_files = procedure(PROCEDURE, INVENTORIES)
