@@ -124,8 +124,18 @@ def start(lab: Lab, images: dict[str, str]) -> dict[str, int]:
         mine = {f"[127.0.0.1]:{port}" for port in ports.values()}
         kept = [line for line in others if line.split(" ", 1)[0] not in mine]
         write_atomically(lab.known_hosts, "\n".join([*kept, *keys]) + "\n")
-        list(pool.map(lambda host: eventually(lambda: answers(lab, host, ports[host]), f"SSH of {host}"), images))
+        list(pool.map(lambda host: await_host(lab, host, ports[host]), images))
     return ports
+
+
+def await_host(lab: Lab, host: str, port: int) -> None:
+    """Wait until a host lets its administrator in, or raise LabError that says what its start waits for."""
+    try:
+        eventually(lambda: answers(lab, host, port), f"SSH of {host}")
+    except LabError as error:
+        jobs = podman("exec", lab.container(host), "systemctl", "list-jobs", "--no-pager", check=False)
+        failed = podman("exec", lab.container(host), "systemctl", "list-units", "--failed", "--plain", check=False)
+        raise LabError(f"{error}; systemd's jobs there:\n{jobs}\nfailed units:\n{failed}") from None
 
 
 def network_option(lab: Lab, host: str, subnet: str) -> str:
