@@ -42,8 +42,8 @@ def history_of(event: str) -> dict[str, Any]:
 
 
 def touched(before: Untouched) -> list[str]:
-    """What was written since, but for the log that the database sends and the locks of those whom timers start."""
-    own = (f"{REPOSITORY}/archive", "/var/lib/file-backup/lock", "/var/lib/database-backup/lock")
+    """What was written since, but for the log that the database sends."""
+    own = f"{REPOSITORY}/archive"
     return [f"{host}:{path}" for host, paths in before.changes.items() for path in paths if not path.startswith(own)]
 
 
