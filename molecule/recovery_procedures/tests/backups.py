@@ -6,11 +6,14 @@ import os
 import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from tests.lab.state import Lab
 from tests.scenario import Outcome, Procedure, shell
 
 STANZA = "evidence"
+#: What a run that changes a host holds there.
+LOCK = Path("/var/lib/ops-runbook/change.lock")
 _TLS = """
 tls-server-address=*
 tls-server-ca-file=/etc/pgbackrest/ca.pem
@@ -85,6 +88,11 @@ pg_ctlcluster 15 main reload
 cd /
 until runuser -u postgres -- psql -XAtqc 'show archive_command' | grep -q pgbackrest; do sleep 0.1; done
 """
+
+
+def await_lock(host: str) -> None:
+    """Wait until a run holds the host."""
+    shell(host, f"for _ in $(seq 300); do [ -e {LOCK} ] && exit 0; sleep 0.1; done; exit 1")
 
 
 def sql(query: str, host: str = "db1", database: str = "evidence") -> str:

@@ -12,14 +12,13 @@ from typing import Any
 
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_keys import Keys
 from ansible_collections.ops.runbook.plugins.plugin_utils.recovery_overdue import judged, kept, program
-from backups import archived, pgbackrest, side_by_side, sql
+from backups import LOCK, archived, await_lock, pgbackrest, side_by_side, sql
 
 from tests.lab.state import Lab
 from tests.scenario import Outcome, Procedure, changed_files, files, on_all, shell
 
 DRILLS = "/var/lib/restore-drills"
 EVIDENCE = "/var/lib/evidence"
-LOCK = Path("/var/lib/ops-runbook/change.lock")
 REPOSITORY = "/var/lib/pgbackrest/backup/evidence"
 
 
@@ -70,7 +69,7 @@ def test_success_compares_measures_and_signs(drill: Procedure, tmp_path: Path) -
     before = on_all(files, ("db1", "db2", "scratch1"))
     with ThreadPoolExecutor() as pool:
         running = pool.submit(drill.run)
-        shell("scratch1", f"for _ in $(seq 300); do [ -e {LOCK} ] && exit 0; sleep 0.1; done; exit 1")
+        await_lock("scratch1")
         second = drill.run()
         outcome = running.result()
     assert second.record["outcome"] == "refused", second.output

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from backups import archived, follows, now, pgbackrest, side_by_side, sql
+from backups import archived, await_lock, follows, now, pgbackrest, side_by_side, sql
 
 from tests.scenario import Outcome, Procedure, changed_files, files, on_all, same_changes, shell
 
@@ -52,14 +53,25 @@ def mistake() -> str:
     return moment
 
 
-def test_check_mode_predicts_and_success_gives_exactly_the_rows_of_that_time(restore: Procedure, mistake: str) -> None:
-    """Estimate, check run and run to a time before the mistake; rows, standby, archive and application afterwards."""
+def test_check_mode_predicts_and_success_gives_exactly_the_rows_of_that_time(
+    restore: Procedure, drill: Procedure, mistake: str
+) -> None:
+    """Estimate, check run and run to a time before the mistake; rows, standby, archive and application afterwards.
+
+    A drill meanwhile, which has nothing to compare with, is refused, and told who restores.
+    """
     untouched = on_all(files, DATABASES)
     predicted = restore.run("--check", *given(to=mistake))
     after = on_all(files, DATABASES)
     assert [changed_files(untouched[host], after[host]) for host in DATABASES] == [{}, {}]
     assert "What this restore costs" in predicted.output
-    applied = restore.run(*given(to=mistake))
+    with ThreadPoolExecutor() as pool:
+        running = pool.submit(restore.run, *given(to=mistake))
+        await_lock("db1")
+        meanwhile = drill.run()
+        applied = running.result()
+    assert meanwhile.record["outcome"] == "refused", meanwhile.output
+    assert f"run {applied.record['run_id'][:12]}. Wait for its end" in " ".join(meanwhile.output.split())
     assert applied.returncode == 0, applied.output
     assert same_changes(predicted, applied), repr(same_changes(predicted, applied))
     assert entries() == 1500
