@@ -26,6 +26,8 @@ from tests.lab.podman import environment
 from tests.lab.state import Lab
 
 __all__ = [
+    "FIND",
+    "LOSE",
     "ROOT",
     "Change",
     "Comparison",
@@ -42,6 +44,11 @@ __all__ = [
 ]
 
 ROOT = Path(__file__).resolve().parents[1]
+CALLBACKS = ROOT / "tests/interruptions/callback"
+
+#: Ends all connections of a host and lets it accept none, until the second script has run.
+LOSE = "systemctl mask --quiet --runtime ssh.service ssh.socket; pkill -KILL -x sshd"
+FIND = "systemctl unmask --quiet --runtime ssh.service ssh.socket; systemctl restart ssh.service"
 
 
 def shell(host: str, script: str) -> str:
@@ -243,12 +250,30 @@ class Procedure:
         """Run it and kill it right after the first result of a task with these words in its name."""
         return self._killed({"POWER_CUT_AT": task}, *options)
 
+    def losing(self, host: str, task: str, *options: str) -> Outcome:
+        """Run it, and let the host not answer from the begin of the first task with these words on, until the end."""
+        container = Lab(os.environ["LAB"]).container(host)
+        extra = {
+            "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
+            "ANSIBLE_CALLBACKS_ENABLED": "ops.runbook.run_record,lost_host",
+            "LOST_HOST_AT": task,
+            "LOST_HOST_COMMAND": json.dumps(["podman", "exec", container, "sh", "-c", LOSE]),
+        }
+        try:
+            further = {name: value for name, value in environment().items() if name not in os.environ}
+            outcome = self.run(*options, extra=further | extra)
+            state = shell(host, "systemctl is-enabled ssh.service || true").strip()
+            assert state == "masked-runtime", f"no task {task!r} began\n{outcome.output}"
+        finally:
+            shell(host, FIND)
+        return outcome
+
     def _killed(self, point: Mapping[str, str], *options: str) -> Outcome:
         # Sockets of its own: a power cut leaves no ssh master behind, and takes none of another run away.
         with tempfile.TemporaryDirectory(prefix="cut-") as folder:
             log, mark = Path(folder) / "changes", uuid.uuid4().hex
             extra = {
-                "ANSIBLE_CALLBACK_PLUGINS": str(ROOT / "tests/interruptions/callback"),
+                "ANSIBLE_CALLBACK_PLUGINS": str(CALLBACKS),
                 "ANSIBLE_CALLBACKS_ENABLED": "ops.runbook.run_record,power_cut",
                 "ANSIBLE_SSH_CONTROL_PATH_DIR": folder,
                 "POWER_CUT_LOG": str(log),

@@ -163,11 +163,12 @@ def test_failure_puts_back_and_frees_all_hosts(here: Controller) -> None:
     assert [content(host) for host in HOSTS] == ["", ""]
 
 
-def test_host_that_is_lost_refuses_all_hosts(here: Controller) -> None:
+@pytest.mark.parametrize("options", [(), ("--check",)], ids=["apply", "check"])
+def test_host_that_is_lost_refuses_all_hosts(here: Controller, options: tuple[str, ...]) -> None:
     shell("app2", "systemctl stop ssh.socket ssh.service")
     try:
         start = time.monotonic()
-        refused = here.change()
+        refused = here.change(*options)
         assert time.monotonic() - start < 60
     finally:
         shell("app2", "systemctl start ssh.service")

@@ -7,7 +7,7 @@ import re
 import pytest
 from managed import DROP_IN, HOSTS, LOGGING, NGINX, given, half_written, setting, states, unfinished, versions
 
-from tests.scenario import Procedure, Untouched, changed_files, files, on_all, shell
+from tests.scenario import FIND, LOSE, Procedure, Untouched, changed_files, files, on_all, shell
 
 #: One invalid candidate of each kind, and what the refusal has to say about it.
 INVALID = {
@@ -174,7 +174,7 @@ def test_failure_to_take_into_use_puts_the_host_back(change: Procedure) -> None:
 KEPT = "/var/lib/ops-runbook/configuration/objects"
 BARS = f"+/bin/sh -c 'test -e /root/kept || mv {KEPT} /root/kept'"
 #: Takes the host away from whoever changes it, at the start of its sshd, and lets none start again.
-LOSES = "/bin/sh -c 'systemctl mask --quiet --runtime ssh.service ssh.socket; pkill -KILL -x sshd; exit 1'"
+LOSES = f"/bin/sh -c '{LOSE}; exit 1'"
 UNREACHED = {"Service": {"ExecStartPre": LOSES}}
 SSH_DROP_IN = "/etc/systemd/system/ssh.service.d/lost.conf"
 LOCK = "/var/lib/ops-runbook/change.lock"
@@ -211,14 +211,23 @@ def test_failure_of_the_way_back_and_loss_of_a_host(change: Procedure) -> None:
     assert states("proxy1") == {"app1": "drained", "app2": "active"}
     assert [shell(host, f"ls {LOCK} 2>/dev/null || true") for host in ("app1", "db1", "proxy1")] == [""] * 3
 
-    shell("db2", f"rm -f {SSH_DROP_IN}; systemctl unmask --quiet --runtime ssh.service ssh.socket")
-    shell("db2", "systemctl restart ssh")
+    shell("db2", f"rm -f {SSH_DROP_IN}; {FIND}")
     mended = change.run(*limit)
     assert mended.returncode == 0, mended.output
     assert states("proxy1") == {"app1": "active", "app2": "active"}
     assert [unfinished(host) for host in HOSTS] == [[]] * len(HOSTS)
     assert shell("app1", f"grep -c no-such-option {DROP_IN} || true") == "0\n"
     shell("app1", "rm -r /root/kept")
+
+
+def test_check_mode_promises_nothing_when_a_host_is_lost(change: Procedure) -> None:
+    untouched = Untouched.hosts("app2")
+    options = (*given(notice="Not to be seen."), "--limit", "app1,app2")
+    lost = change.losing("app1", "Install the configuration", "--check", "--diff", *options)
+    assert (lost.returncode, lost.record["outcome"]) == (2, "failed"), lost.output
+    assert "app1 is lost: " in str(lost.record["failures"])
+    assert {host: status for (host, _check), status in lost.bad.items()} == {"app1": "warning", "app2": "warning"}
+    assert untouched.changes == {}
 
 
 def test_interruption_is_finished_by_the_next_run(change: Procedure) -> None:

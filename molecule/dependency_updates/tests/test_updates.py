@@ -12,7 +12,7 @@ from interruption import APPS, OLD, assert_converged, major, release, values, ve
 
 from tests.approved import Planned
 from tests.clients import clients
-from tests.scenario import Outcome, Procedure, Untouched, same_changes, shell
+from tests.scenario import FIND, LOSE, Outcome, Procedure, Untouched, same_changes, shell
 
 #: Flask 1 takes a Jinja2 that the newest MarkupSafe has forgotten: it resolves, it installs, and it does not start.
 BROKEN = ["flask<2"]
@@ -189,7 +189,12 @@ def test_bad_input_previous_that_is_not_clear(way_back: Procedure) -> None:
     assert f"is not the same release everywhere: {said}" in refused.record["refusal"]
 
 
-LOSE = "systemctl mask --quiet --runtime ssh.service ssh.socket; pkill -KILL -x sshd"
+def test_check_mode_promises_nothing_when_a_host_is_lost(way_back: Procedure) -> None:
+    options = values(release=release("app2", "previous"))
+    lost = way_back.losing("app1", "switch |", "--check", "--diff", *options)
+    assert (lost.returncode, lost.record["outcome"]) == (2, "failed"), lost.output
+    assert "app1 is lost: " in str(lost.record["failures"])
+    assert "would" not in str([finding["title"] for finding in lost.findings])
 
 
 def test_failure_by_loss_of_a_host_on_the_way_back(way_back: Procedure) -> None:
@@ -198,7 +203,7 @@ def test_failure_by_loss_of_a_host_on_the_way_back(way_back: Procedure) -> None:
         lost = way_back.run(*values(release=former))
     assert_in_doubt(lost, "app1 is lost: ")
     assert set(locks("proxy1", "app2").values()) == {""}
-    shell("app1", "systemctl unmask --quiet --runtime ssh.service ssh.socket; systemctl restart ssh.service")
+    shell("app1", FIND)
 
 
 def test_way_back_to_the_release_before(way_back: Procedure) -> None:

@@ -124,6 +124,18 @@ def test_a_busy_database_is_left_alone(maintenance: Procedure) -> None:
     assert outcome.changes == ()
 
 
+@pytest.mark.parametrize(
+    ("host", "task"),
+    [("app1", CLEAN), ("app2", RESTART), ("app2", "Look whether the host requires it")],
+    ids=["clean", "restart", "reboot"],
+)
+def test_check_mode_promises_nothing_when_a_host_is_lost(maintenance: Procedure, host: str, task: str) -> None:
+    lost = maintenance.losing(host, task, "--check", "--diff")
+    assert (lost.returncode, lost.record["outcome"]) == (2, "failed"), lost.output
+    assert lost.bad[host, "maintenance"] == "critical"
+    assert f"{host} is lost: " in str(lost.record["failures"])
+
+
 def test_check_mode_predicts_what_is_applied(predicted: Outcome, applied: Outcome) -> None:
     assert same_changes(predicted, applied)
     assert diffs(predicted) == diffs(applied)

@@ -33,6 +33,10 @@ class Platform:
         """Run the procedure on the hosts."""
         return self.procedure.run("--limit", limit, *HASTE, *options)
 
+    def losing(self, host: str, task: str, *options: str) -> Outcome:
+        """Run it on the hosts, one of which does not answer from that task on."""
+        return self.procedure.losing(host, task, "--limit", ",".join(HOSTS), *HASTE, *options)
+
     def values(self, limit: str = ",".join(HOSTS), *, check: bool = False, **options: object) -> Outcome:
         """Run it with values of the role's variables."""
         extra = json.dumps({f"security_updates_{name}": value for name, value in options.items()})

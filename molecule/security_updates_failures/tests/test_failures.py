@@ -58,6 +58,35 @@ def test_failure_to_come_back_from_a_reboot(platform: Platform) -> None:
     assert shell("app2", "cut -d' ' -f22 /proc/1/stat") != began, "app2 was not rebooted"
 
 
+@pytest.mark.parametrize(
+    "task",
+    ["Wait until the databases are ready", "Save the versions", "Install the updates", "Look whether the host"],
+    ids=["begin", "save", "apply", "reboot"],
+)
+def test_check_mode_promises_nothing_when_a_host_is_lost(platform: Platform, task: str) -> None:
+    platform.publish()
+    lost = platform.losing("app1", task, "--check", "--diff")
+    assert (lost.returncode, lost.record["outcome"]) == (2, "failed"), lost.output
+    assert "app1 is lost: " in str(lost.record["failures"])
+    assert set(lost.bad) == {(host, "updates") for host in HOSTS}
+
+
+def test_failure_by_loss_of_a_host(platform: Platform) -> None:
+    """It stays drained and in doubt, the others are free; when it is back, the next run finishes what was begun."""
+    version = platform.publish()
+    lost = platform.losing("app1", "Install the updates")
+    assert (lost.returncode, lost.record["outcome"]) == (2, "failed"), lost.output
+    assert "app1 is in doubt" in str(lost.record["failures"])
+    assert lost.bad == {("app1", "updates"): "critical", ("app2", "updates"): "warning"}
+    assert json.loads(platform.upstreams()) == {"app1": "drained", "app2": "active"}
+    assert [host for host in ("app2", "proxy1") if shell(host, f"[ ! -e {change_lock.PATH} ] || echo locked")] == []
+
+    found = platform.run()
+    assert found.returncode == 0, found.output
+    assert [platform.version(host) for host in HOSTS] == [f"{version} installed active"] * 2
+    assert json.loads(platform.upstreams()) == ACTIVE
+
+
 def test_interruption_leaves_a_sick_host_that_the_next_run_finishes(platform: Platform) -> None:
     """Its service is dead, which the gate before a batch would not let pass."""
     version = platform.publish()

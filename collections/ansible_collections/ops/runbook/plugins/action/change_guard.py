@@ -158,11 +158,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             self._note("change lock", host, how)
 
     def _predict(self, hosts: list[str]) -> None:
-        """Say which hosts could not be locked now."""
-        for host, answer in sorted(self._exchange(dict.fromkeys(hosts, change_lock.SHOW)).items()):
-            if answer["result"] == "error":
-                self._note("change lock", host, f"it could not be locked: {answer['error']}")
-            elif answer["result"] == "held":
+        """Say which hosts could not be locked now. One that does not answer would be refused at any time."""
+        answers = sorted(self._exchange(dict.fromkeys(hosts, change_lock.SHOW)).items())
+        errors = {host: answer["error"] for host, answer in answers if answer["result"] == "error"}
+        self._refuse("The change", [f"{host}: it cannot be locked: {error}" for host, error in errors.items()])
+        for host, answer in answers:
+            if answer["result"] == "held":
                 holder = Holder.from_lock(answer["lock"])
                 if holder.run_id != os.environ.get(PARENT) and not holder.is_gone:
                     self._note("change lock", host, f"it could not be locked now: {holder}")

@@ -55,7 +55,9 @@ def _done(planned: Mapping[str, Any], variables: Mapping[str, Any]) -> Done:
     cleaned = variables.get("__routine_maintenance_cleaned") or {}
     came = "changed" in restarted or "changed" in reboot
     left = "" if came or not (planned["restarts"] or planned["reboots"]) else "not reached: the run ended before it"
-    failed = next((result for result in (cleaned, restarted, reboot) if result.get("failed")), {})
+    # The last is what the block that was rescued failed with: a gate, or a host that did not answer.
+    results = (cleaned, restarted, reboot, variables.get("ansible_failed_result") or {})
+    failed = next((result for result in results if result.get("failed")), {})
     return Done(
         before=planned["seen"],
         cleaned=cleaned if "areas" in cleaned else {},

@@ -75,6 +75,7 @@ def _outcome(
         installed=applied.get("packages", []) if back is None else [],
         rolled_back=back.get("packages", []) if back is not None else None,
         reason=results.get("__security_updates_reason", ""),
+        in_doubt=str(back.get("msg", "")) if back is not None and back.get("failed") else "",
         restarted=restart.get("restarted", []),
         rebooted=bool(results.get("host_reboot_result", {}).get("rebooted")),
         waiting=restart.get("waiting", []),

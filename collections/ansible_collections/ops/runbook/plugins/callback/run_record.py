@@ -137,7 +137,7 @@ class CallbackModule(CallbackBase):  # type: ignore[misc]
         self._finish(run)
         record = run.record
         if isinstance(run.saved, PlanError):
-            self._stop(f"{OPTION}: no plan is saved: {run.saved}.", EXIT_REFUSED)
+            self._stop(f"{OPTION}: no plan is saved: {run.saved}.", record.exit.get("code") or EXIT_REFUSED)
         if run.collector.nothing_matched:
             patterns = ", ".join(repr(pattern) for pattern in record.unmatched)
             groups = ", ".join(sorted(run.inventory.groups)) or "none"

@@ -151,7 +151,8 @@ def _state(said: Mapping[str, Any], done: Mapping[str, Any], *, check: bool) -> 
     if not said.get("changed") and not said.get("unfinished"):
         return "as managed"
     if check:
-        return "would be changed"
+        through = "changed" in applied and not applied.get("failed") and "rollback" not in done
+        return "would be changed" if through else "not reached"
     if done.get("rollback", {}).get("failed"):
         return "in doubt"
     if done.get("rollback", {}).get("changed") or applied.get("put_back"):

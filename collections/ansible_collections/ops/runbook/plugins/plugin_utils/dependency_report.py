@@ -35,6 +35,11 @@ class Result:
         return "not begun" if self.step["pending"] else "up to date"
 
     @property
+    def is_through(self) -> bool:
+        """Whether all steps of a change were gone; in check mode, whether they would be."""
+        return bool(self.step["pending"]) and self.word in ("switched", "concluded")
+
+    @property
     def runs(self) -> str:
         """The release that the host runs now."""
         step = self.step
@@ -55,7 +60,7 @@ def _host(host: str, result: Result, failure: str, *, check: bool) -> Finding:
     count = len(step["moves"])
     packages = f"{count} package{'' if count == 1 else 's'}"
     status, title, detail = "ok", f"{result.runs} runs", ""
-    if check and step["pending"]:
+    if check and result.is_through:
         title = f"would switch from {step['former']} to {step['release']}: {packages}"
     elif word in ("put back", "not switched"):
         status, title, detail = "critical", f"{word}: {step['former']} runs", failure
@@ -71,7 +76,7 @@ def _host(host: str, result: Result, failure: str, *, check: bool) -> Finding:
         host=host,
         status=status,
         title=title,
-        observed=step["former"] if check and step["pending"] else result.runs,
+        observed=step["former"] if check and result.is_through else result.runs,
         expected=step["release"],
         detail=detail,
         remedy="" if status == "ok" else IN_DOUBT if word == "in doubt" else REMEDY,
@@ -107,7 +112,7 @@ def tables(results: Mapping[str, Result], plan: Mapping[str, Any], *, check: boo
     rows = [
         [
             host,
-            "would be switched" if check and result.step["pending"] else result.word,
+            "would be switched" if check and result.is_through else result.word,
             result.step["former"] or "—",
             result.step["release"],
             _seconds(result.switched),

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ansible.errors import AnsibleConnectionFailure
+from ansible.plugins.action import ActionBase
 
 Run = Callable[[Any, str | None, dict[str, Any] | None], dict[str, Any]]
 
@@ -37,3 +38,18 @@ def lost_is_failed(run: Run) -> Run:
         return result
 
     return answered
+
+
+class ActionModule(ActionBase):  # type: ignore[misc]
+    """Runs the module that has the action's name on the host."""
+
+    TRANSFERS_FILES = False
+    _supports_check_mode = True
+    _supports_diff = True
+
+    @lost_is_failed
+    def run(self, tmp: str | None = None, task_vars: dict[str, Any] | None = None) -> dict[str, Any]:
+        """Run it."""
+        super().run(tmp, task_vars)
+        result: dict[str, Any] = self._execute_module(task_vars=task_vars)
+        return result

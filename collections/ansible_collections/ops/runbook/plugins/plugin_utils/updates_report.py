@@ -30,6 +30,8 @@ class Outcome:
     #: What was put back, and why. None: nothing had to be.
     rolled_back: Sequence[Package] | None = None
     reason: str = ""
+    #: Why it could not be put back.
+    in_doubt: str = ""
     restarted: Sequence[str] = ()
     rebooted: bool = False
     #: Services that only a reboot renews, and whether one is required.
@@ -72,6 +74,8 @@ def _verdict(outcome: Outcome) -> tuple[str, str, str]:
     """Status, title, and the section of the page that helps."""
     if outcome.lost:
         return "critical", f"the host is gone: {outcome.lost}", "if-it-fails"
+    if outcome.in_doubt:
+        return "critical", f"in doubt, not put back: {outcome.in_doubt}", "if-it-fails"
     if outcome.rolled_back is not None:
         return "critical", f"{_count(outcome.rolled_back)} put back: {outcome.reason}", "if-it-fails"
     if outcome.planned and not outcome.entered:

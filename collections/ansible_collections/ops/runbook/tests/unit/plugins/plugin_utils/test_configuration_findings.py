@@ -115,3 +115,14 @@ def test_check_mode_predicts() -> None:
     findings, tables = changes({"app1": host(row("a"))}, {"app1": {"apply": {"changed": True}}}, check=True)
     assert findings[0].title == "1 difference would be changed"
     assert tables[0]["title"] == "Changes predicted"
+
+
+def test_check_mode_promises_nothing_for_hosts_that_it_did_not_come_through() -> None:
+    plan = {name: host(row("a")) for name in ("never", "lost", "beside")}
+    results = {
+        "lost": {"apply": {"failed": True, "changed": False, "msg": "lost"}, "rollback": {"changed": False}},
+        "beside": {"apply": {"changed": True}, "rollback": {"changed": False}},
+    }
+    findings, tables = changes(plan, results, check=True)
+    assert {finding.status for finding in findings} == {"warning"}
+    assert {cells[3] for cells in tables[0]["rows"]} == {"not reached"}

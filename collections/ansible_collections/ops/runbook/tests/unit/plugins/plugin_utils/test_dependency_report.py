@@ -43,9 +43,17 @@ def test_every_end_of_a_host(result: Result, word: str, runs: str, status: str) 
 
 
 def test_check_mode_says_what_would_be() -> None:
-    found = findings({"app1": NOT_BEGUN}, PLAN, "", check=True)[0]
-    assert (found.status, found.title) == ("ok", "would switch from old to new: 2 packages")
-    assert tables({"app1": NOT_BEGUN}, PLAN, check=True)[1]["rows"][0][1] == "would be switched"
+    found = findings({"app1": SWITCHED}, PLAN, "", check=True)[0]
+    assert (found.status, found.title, found.observed) == ("ok", "would switch from old to new: 2 packages", "old")
+    assert tables({"app1": SWITCHED}, PLAN, check=True)[1]["rows"][0][1] == "would be switched"
+
+
+@pytest.mark.parametrize("result", [NOT_BEGUN, NOT_SWITCHED, IN_DOUBT])
+def test_check_mode_promises_nothing_for_a_host_that_it_did_not_come_through(result: Result) -> None:
+    found = findings({"app1": result}, PLAN, "app1 is lost", check=True)[0]
+    assert found.status != "ok"
+    assert "would" not in found.title
+    assert tables({"app1": result}, PLAN, check=True)[1]["rows"][0][1] == result.word
 
 
 def test_tables_name_packages_with_their_hosts_and_measured_times() -> None:

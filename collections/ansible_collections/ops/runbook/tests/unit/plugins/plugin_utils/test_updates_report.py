@@ -28,7 +28,8 @@ LEFT = ({"name": "nginx", "from": "1", "to": "2", "security": True, "reason": "h
         ({"reboot_required": True}, "warning", "nothing to update; a reboot is required"),
         ({"waiting": ["dbus.service"]}, "warning", "nothing to update; dbus.service wait for a reboot"),
         ({"rolled_back": INSTALLED, "reason": "nginx failed"}, "critical", "1 package put back: nginx failed"),
-        ({"rolled_back": (), "lost": "no answer"}, "critical", "the host is gone: no answer"),
+        ({"rolled_back": (), "in_doubt": "dpkg failed"}, "critical", "in doubt, not put back: dpkg failed"),
+        ({"rolled_back": (), "in_doubt": "x", "lost": "no answer"}, "critical", "the host is gone: no answer"),
     ],
 )
 def test_verdict(changes: dict[str, Any], status: str, title: str) -> None:
