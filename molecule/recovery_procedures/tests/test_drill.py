@@ -60,6 +60,13 @@ def overdue(later: int = 0) -> dict[str, str]:
     return {finding.check: finding.status for finding in judged("store1", found, 7 * 86400, now, keys)}
 
 
+def test_failure_by_loss_of_the_databases_host_frees_the_scratch_host(drill: Procedure) -> None:
+    lost = drill.losing("db1", "Say what is in the database")
+    assert (lost.returncode, lost.record["outcome"]) == (2, "failed"), lost.output
+    assert "No backup was restored: db1 is lost" in str(lost.record["failures"])
+    assert shell("scratch1", f"[ ! -e {LOCK} ] || echo locked") == ""
+
+
 def test_success_compares_measures_and_signs(drill: Procedure, tmp_path: Path) -> None:
     """Rows written after the backup are in it too; the databases' hosts keep every file, and the scratch host none.
 

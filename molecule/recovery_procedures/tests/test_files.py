@@ -153,3 +153,15 @@ def test_bad_input_names_the_snapshots(restore_files: Procedure) -> None:
     for words, outcome in zip(cases, outcomes, strict=True):
         assert outcome.record["outcome"] == "refused", outcome.output
         assert words in outcome.output
+
+
+@pytest.mark.parametrize("task", ["restore | Replace what differs", "restore | Verify"], ids=["replace", "verify"])
+@pytest.mark.usefixtures("damaged")
+def test_failure_by_loss_of_the_host_is_said_and_the_next_run_goes_on(restore_files: Procedure, task: str) -> None:
+    intrude()
+    lost = restore_files.losing("proxy1", task, *OPTIONS)
+    assert (lost.returncode, lost.record["outcome"]) == (2, "failed"), lost.output
+    assert "proxy1 did not get its former files back (proxy1 is lost: " in str(lost.record["failures"])
+    again = restore_files.run(*OPTIONS)
+    assert again.returncode == 0, again.output
+    assert_converged()

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from backups import archived, await_lock, follows, now, pgbackrest, side_by_side, sql
+from backups import LOCK, archived, await_lock, follows, now, pgbackrest, side_by_side, sql
 
 from tests.scenario import Outcome, Procedure, changed_files, files, on_all, same_changes, shell
 
@@ -162,6 +162,20 @@ def test_failure_after_opening_brings_the_former_database_back(restore: Procedur
     assert timelines() == known
     assert follows()
     shell("db2", "systemctl restart postgresql@15-main")
+    assert follows()
+
+
+def test_failure_by_loss_of_the_host_is_said_and_the_next_run_goes_on(restore: Procedure) -> None:
+    """Nothing can be put back on a host that does not answer; the standby's is free all the same."""
+    target = given(point="end of the day")
+    lost = restore.losing("db1", "Recover, and read every row", *target)
+    assert (lost.returncode, lost.record["outcome"]) == (2, "failed"), lost.output
+    assert "db1 is in doubt" in str(lost.record["failures"])
+    assert finding(lost, "restore of the database")["title"] == "The restore is unfinished."
+    assert shell("db2", f"[ ! -e {LOCK} ] || echo locked") == ""
+    again = restore.run(*target)
+    assert again.returncode == 0, again.output
+    assert entries() == 1500
     assert follows()
 
 
