@@ -226,6 +226,7 @@ def test_check_mode_promises_nothing_when_a_host_is_lost(change: Procedure) -> N
     lost = change.losing("app1", "Install the configuration", "--check", "--diff", *options)
     assert (lost.returncode, lost.record["outcome"]) == (2, "failed"), lost.output
     assert "app1 is lost: " in str(lost.record["failures"])
+    assert "in doubt" not in lost.output
     assert {host: status for (host, _check), status in lost.bad.items()} == {"app1": "warning", "app2": "warning"}
     assert untouched.changes == {}
 

@@ -194,6 +194,7 @@ def test_check_mode_promises_nothing_when_a_host_is_lost(way_back: Procedure) ->
     lost = way_back.losing("app1", "switch |", "--check", "--diff", *options)
     assert (lost.returncode, lost.record["outcome"]) == (2, "failed"), lost.output
     assert "app1 is lost: " in str(lost.record["failures"])
+    assert "in doubt" not in lost.output
     assert "would" not in str([finding["title"] for finding in lost.findings])
 
 

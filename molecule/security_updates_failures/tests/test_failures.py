@@ -69,6 +69,7 @@ def test_check_mode_promises_nothing_when_a_host_is_lost(platform: Platform, tas
     assert (lost.returncode, lost.record["outcome"]) == (2, "failed"), lost.output
     assert "app1 is lost: " in str(lost.record["failures"])
     assert set(lost.bad) == {(host, "updates") for host in HOSTS}
+    assert "in doubt" not in lost.output
 
 
 def test_failure_by_loss_of_a_host(platform: Platform) -> None:

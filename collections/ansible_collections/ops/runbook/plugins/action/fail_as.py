@@ -9,6 +9,8 @@ from typing import Any
 from ansible.plugins.action import ActionBase
 
 OUTCOMES = ("failed", "refused", "rolled_back")
+#: In check mode there is nothing to put back, and nobody is in doubt.
+PREDICTION = "This run only predicts, and has changed nothing; it did not come to its end:"
 
 
 class ActionModule(ActionBase):  # type: ignore[misc]
@@ -36,7 +38,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         problems = list(_problems(arguments["way_back"] or ()))
         if problems:
             # What to do comes first: of a long message, records keep the beginning.
-            outcome, message = "failed", "\n".join([arguments["stuck"], *problems])
+            stuck = PREDICTION if self._task.check_mode else arguments["stuck"]
+            outcome, message = "failed", "\n".join([stuck, *problems])
             because = because and f"The change itself had failed: {because}"
         if because:
             message = f"{message}\n{because}" if problems else f"{message}: {because}"

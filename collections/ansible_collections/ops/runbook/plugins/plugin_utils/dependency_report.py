@@ -11,6 +11,8 @@ from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
 
 REMEDY = "maintenance/dependency-updates#if-it-fails"
 IN_DOUBT = "maintenance/dependency-updates#in-doubt"
+#: In check mode, of a host that it did not come through: there is nothing to put back.
+UNKNOWN = "not predicted to the end"
 _CONTROLS = ("A.8.8", "A.8.32", "CC8.1")
 
 
@@ -35,9 +37,11 @@ class Result:
         return "not begun" if self.step["pending"] else "up to date"
 
     @property
-    def is_through(self) -> bool:
-        """Whether all steps of a change were gone; in check mode, whether they would be."""
-        return bool(self.step["pending"]) and self.word in ("switched", "concluded")
+    def predicted(self) -> str:
+        """What would happen, in a word or two, as far as check mode came."""
+        if self.step["pending"] and self.word in ("switched", "concluded"):
+            return "would be switched"
+        return UNKNOWN if self.rolled_back else self.word
 
     @property
     def runs(self) -> str:
@@ -56,13 +60,13 @@ def findings(results: Mapping[str, Result], plan: Mapping[str, Any], failure: st
 
 
 def _host(host: str, result: Result, failure: str, *, check: bool) -> Finding:
-    step, word = result.step, result.word
+    step, word = result.step, result.predicted if check else result.word
     count = len(step["moves"])
     packages = f"{count} package{'' if count == 1 else 's'}"
     status, title, detail = "ok", f"{result.runs} runs", ""
-    if check and result.is_through:
+    if word == "would be switched":
         title = f"would switch from {step['former']} to {step['release']}: {packages}"
-    elif word in ("put back", "not switched"):
+    elif word in ("put back", "not switched", UNKNOWN):
         status, title, detail = "critical", f"{word}: {step['former']} runs", failure
     elif word == "in doubt":
         status, title = "critical", f"in doubt: {result.runs} runs, and the host gets no requests if it was drained"
@@ -76,7 +80,7 @@ def _host(host: str, result: Result, failure: str, *, check: bool) -> Finding:
         host=host,
         status=status,
         title=title,
-        observed=step["former"] if check and result.is_through else result.runs,
+        observed=step["former"] if check and step["pending"] else result.runs,
         expected=step["release"],
         detail=detail,
         remedy="" if status == "ok" else IN_DOUBT if word == "in doubt" else REMEDY,
@@ -112,7 +116,7 @@ def tables(results: Mapping[str, Result], plan: Mapping[str, Any], *, check: boo
     rows = [
         [
             host,
-            "would be switched" if check and result.is_through else result.word,
+            result.predicted if check else result.word,
             result.step["former"] or "—",
             result.step["release"],
             _seconds(result.switched),

@@ -75,7 +75,8 @@ def _verdict(outcome: Outcome) -> tuple[str, str, str]:
     if outcome.lost:
         return "critical", f"the host is gone: {outcome.lost}", "if-it-fails"
     if outcome.in_doubt:
-        return "critical", f"in doubt, not put back: {outcome.in_doubt}", "if-it-fails"
+        state = "not predicted to the end" if outcome.check else "in doubt, not put back"
+        return "critical", f"{state}: {outcome.in_doubt}", "if-it-fails"
     if outcome.rolled_back is not None:
         return "critical", f"{_count(outcome.rolled_back)} put back: {outcome.reason}", "if-it-fails"
     if outcome.planned and not outcome.entered:

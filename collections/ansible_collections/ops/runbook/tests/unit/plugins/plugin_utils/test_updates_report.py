@@ -29,6 +29,7 @@ LEFT = ({"name": "nginx", "from": "1", "to": "2", "security": True, "reason": "h
         ({"waiting": ["dbus.service"]}, "warning", "nothing to update; dbus.service wait for a reboot"),
         ({"rolled_back": INSTALLED, "reason": "nginx failed"}, "critical", "1 package put back: nginx failed"),
         ({"rolled_back": (), "in_doubt": "dpkg failed"}, "critical", "in doubt, not put back: dpkg failed"),
+        ({"in_doubt": "lost", "check": True}, "critical", "not predicted to the end: lost"),
         ({"rolled_back": (), "in_doubt": "x", "lost": "no answer"}, "critical", "the host is gone: no answer"),
     ],
 )
