@@ -69,6 +69,7 @@ class TestVerify:
         assert "signed, but by whom was not checked" in project.command("verify")
         output = project.command("verify", "--allowed-signers", str(signers), "--every-signature")
         assert "signed by jane@example.org" in output
+        assert "no signature" not in output
         signers.write_text(signers.read_text().replace("jane", "joe").replace("AAAAI", "AAAAJ"))
         assert "bad signature" in project.command("verify", "--allowed-signers", str(signers), code=1)
 

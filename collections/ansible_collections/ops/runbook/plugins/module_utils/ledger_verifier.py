@@ -69,6 +69,8 @@ class Verification:
     #: Whether the newest checkpoint has a signature, checked or not.
     signed: bool = False
     problem: Optional[Problem] = None
+    #: How many entries were continued without a signature on them: nobody vouched for them at the time.
+    unsigned: int = 0
 
     @property
     def ok(self) -> bool:
@@ -85,8 +87,8 @@ class Verification:
 def verify(path: Path, allowed_signers: Optional[Path] = None, every_signature: bool = False) -> Verification:
     """Verify the ledger in the directory, or the one that the file ledger.jsonl belongs to.
 
-    With allowed signers the newest checkpoint must be signed by one of them; with every_signature also each signature
-    in the history, at two calls of ssh-keygen each.
+    With allowed signers the newest checkpoint must be signed by one of them; with every_signature the whole history, at
+    two calls of ssh-keygen an entry.
     """
     ledger = Ledger(path.parent if path.name == "ledger.jsonl" else path)
     if not ledger.path.exists() and not ledger.head_path.exists():
@@ -102,7 +104,8 @@ def verify(path: Path, allowed_signers: Optional[Path] = None, every_signature: 
             if problem:
                 return Verification(chain.seq, chain.hash, problem=_explain(ledger.path, chain, problem))
         problem = chain.end(head)
-    found = Verification(chain.seq, chain.hash, signed=bool(head and head.signature), problem=problem)
+    signed = bool(head and head.signature)
+    found = Verification(chain.seq, chain.hash, signed=signed, problem=problem, unsigned=chain.unsigned)
     if problem or head is None or allowed_signers is None:
         return found
     return _with_signatures(found, ledger, head, allowed_signers, every_signature=every_signature)
@@ -115,6 +118,7 @@ class _Chain:
         self.seq = 0
         self.hash = GENESIS
         self.before = GENESIS
+        self.unsigned = 0
         self.open: set[str] = set()
         self.head = head
         self._size = 0
@@ -134,6 +138,7 @@ class _Chain:
         if not self.continued_by(entry):
             return Problem("", f"entry {entry.seq} does not continue entry {self.seq}", number, entry.seq)
         self.seq, self.before, self.hash = entry.seq, self.hash, entry.hash
+        self.unsigned += _lacks_signature(entry)
         self._size += len(line)
         if self.head and self.seq == self.head.entries:
             self.at_checkpoint = self.hash
@@ -274,13 +279,21 @@ def _with_signatures(
         return _failed(found, Problem("bad signature", str(error), 0, head.entries))
     if every_signature:
         for entry in ledger.entries():
+            if _lacks_signature(entry):
+                reason = f"entry {entry.seq - 1} was continued without a signature: it may have been written anew since"
+                return _failed(found, Problem("unsigned", reason, entry.seq - 1, entry.seq - 1))
             if not entry.signature:
                 continue
             try:
                 signed_by(entry.seq - 1, entry.prev, entry.signature, allowed_signers)
             except BadSignatureError as error:
                 return _failed(found, Problem("bad signature", str(error), entry.seq - 1, entry.seq - 1))
-    return Verification(found.entries, found.head, principal, signed=True)
+    return Verification(found.entries, found.head, principal, signed=True, unsigned=found.unsigned)
+
+
+def _lacks_signature(entry: Entry) -> bool:
+    """Whether it continues one that nobody has signed, and that is not the last word of a killed writer."""
+    return entry.seq > 1 and not entry.signature and not entry.note.get("adopted")
 
 
 def _failed(found: Verification, problem: Problem) -> Verification:

@@ -28,6 +28,7 @@ options:
   every_signature:
     description:
       - Check each signature in the history too, which takes some milliseconds a signature.
+      - Entries without one are refused - they may have been written anew before somebody signed again.
     type: bool
     default: false
 attributes:

@@ -94,6 +94,8 @@ def _verify(directory: Path, allowed_signers: Path | None, *, every_signature: b
     print(f"head {found.head}")
     if found.signed_by:
         print(f"signed by {found.signed_by}")
+        if found.unsigned:
+            print(f"{found.unsigned} older entries carry no signature: they may have been written anew since")
     elif found.signed:
         print("signed, but by whom was not checked: name the --allowed-signers")
     else:

@@ -283,6 +283,28 @@ class TestSignatures:
         assert verify(signed.directory).ok, "without a signature nothing can tell"
         assert found(verify(signed.directory, self.allow(tmp_path, key)))[0] == "bad signature"
 
+    def test_a_rewritten_history_shows_also_when_the_next_run_has_signed_it(
+        self, signed: Ledger, key: Path, tmp_path: Path
+    ) -> None:
+        signers = self.allow(tmp_path, key)
+        ledger = Ledger(tmp_path / "forged")
+        for entry in signed.entries():
+            ledger.append(entry.kind, entry.run_id, {"forged": True})
+        Ledger(ledger.directory, signer(key)).append("started", "r9", {})
+        assert verify(ledger.directory, signers).unsigned == ENTRIES
+        assert found(verify(ledger.directory, signers, every_signature=True)) == ("unsigned", 1, 1)
+        assert verify(signed.directory, signers).unsigned == 0
+
+    def test_the_last_word_of_a_killed_writer_needs_no_signature(
+        self, signed: Ledger, key: Path, tmp_path: Path
+    ) -> None:
+        before = signed.head()
+        assert before is not None
+        signed.append("started", "r9", {})
+        before.write(signed.head_path)  # killed when the entry was written, and not yet confirmed
+        signed.append("finished", "r9", {})
+        assert verify(signed.directory, self.allow(tmp_path, key), every_signature=True).ok
+
     def test_a_stranger_is_not_allowed(self, signed: Ledger, tmp_path: Path) -> None:
         stranger = self.make_key(tmp_path, "stranger")
         result = verify(signed.directory, self.allow(tmp_path, stranger))
