@@ -224,9 +224,10 @@ def _endpoint_certificate(options: Options) -> tuple[dict[str, Any], str]:
 def _file_certificate(options: Options) -> tuple[dict[str, Any], str]:
     path, authority = options["subject"], options["ca"]
     certificate = _decode(path)
-    if not (options["verify"] and authority):
+    if not options["verify"]:
         return certificate, ""
-    done = run(["openssl", "verify", "-no_check_time", "-CAfile", authority, "-untrusted", path, path])
+    trusted = ["-CAfile", authority] if authority else []
+    done = run(["openssl", "verify", "-no_check_time", *trusted, "-untrusted", path, path])
     reasons = re.findall(r"error \d+ at .*?: (.*)", done.err + done.out)
     return certificate, (reasons[0] if reasons else "it does not verify") if done.code else ""
 

@@ -88,7 +88,8 @@ def _journal(since: float, *arguments: str) -> list[str]:
 def oom_kills(options: Options) -> Result:
     """Processes that the kernel killed for want of memory."""
     since = 0.0 if options["subject"] is True else options["subject"]
-    lines = _journal(since, "--dmesg", "--output=short-iso", "--grep=Killed process [0-9]+")
+    # Not --dmesg, which sees nothing from before the last boot.
+    lines = _journal(since, "--output=short-iso", "--grep=Killed process [0-9]+", "_TRANSPORT=kernel")
     victims = re.findall(r"Killed process \d+ \(([^)]*)\)", "\n".join(lines))
     window = f"in the last {span(since)}" if since else "since boot"
     result = Result(f"{plural(len(victims), 'OOM kill')} {window}" if victims else f"no OOM kills {window}")
@@ -152,6 +153,8 @@ _GAVE_UP = re.compile(
     r"(?:invalid|authenticating) user (\S+) (\S+) port"
 )
 _SUDO_FAILED = re.compile(r"sudo\S*:\s+(\S+) : (\d+) incorrect password attempt")
+#: The whole beginning of the command that Ansible gives to sudo: its mark elsewhere in a command hides nothing.
+_BY_ANSIBLE = re.compile(r"\S*/(?:ba|da|k|z)?sh -c '?echo BECOME-SUCCESS-[a-z]+ ; ")
 _SUDO_RAN = re.compile(r"sudo\S*:\s+(\S+) : (?:TTY=\S+ ; )?PWD=.*? ; USER=\S+ ; .*?COMMAND=(.*)")
 
 
@@ -198,7 +201,7 @@ def sudo_use(options: Options) -> Result:
         match = _SUDO_RAN.search(line)
         if not match:
             continue
-        if "BECOME-SUCCESS-" in match.group(2):
+        if _BY_ANSIBLE.match(match.group(2)):
             automatic += 1
             continue
         people[match.group(1)] = people.get(match.group(1), 0) + 1
@@ -259,7 +262,15 @@ def _lists_age() -> float:
     return max(0.0, time.time() - max(os.stat(path).st_mtime for path in stamps if os.path.exists(path)))
 
 
-_PERFORMANCE = re.compile(r"('[^']+'|[^\s=']+)=(-?[\d.]+)([^\s;]*)")
+_PERFORMANCE = re.compile(r"('[^']+'|[^\s=']+)=(-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?)([^\s;]*)")
+
+
+def _plugin_output(out: str) -> tuple[list[str], str]:
+    """Text and performance data: the latter after the first line's bar, and after the first one in the lines below."""
+    first, _newline, rest = out.partition("\n")
+    title, _bar, performance = first.partition("|")
+    text, _bar, more = rest.partition("|")
+    return f"{title}\n{text}".strip().splitlines(), f"{performance} {more}"
 
 
 @check("plugin")
@@ -267,8 +278,8 @@ def plugin(options: Options) -> Result:
     """A monitoring plugin that the host has: exit status, first line, performance data."""
     command = options["subject"]
     done = run(command)
-    text, _bar, performance = done.out.partition("|")
-    lines = (text.strip() or done.err.strip() or "no output").splitlines()
+    text, performance = _plugin_output(done.out)
+    lines = text or (done.err.strip() or "no output").splitlines()
     result = Result(lines[0][:300], shorten(lines[1:]))
     for label, number, unit_name in _PERFORMANCE.findall(performance):
         suffix = {"%": "_percent", "s": "_seconds", "B": "_bytes"}.get(unit_name, "")

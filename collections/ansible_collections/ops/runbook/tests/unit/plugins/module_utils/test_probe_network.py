@@ -301,6 +301,9 @@ def test_certificates_in_files(certificates: Path) -> None:
     chain, name = faults({**spec, "certificate": str(certificates / "stranger.pem")})
     assert "is not trusted" in chain
     assert name.endswith("is for stranger, not for proxy1")
+    (alone,) = faults({"certificate": str(certificates / "stranger.pem")})
+    assert "is not trusted" in alone, "whom the system trusts counts where no authority is named"
+    assert faults({"certificate": str(certificates / "stranger.pem"), "verify": False}) == []
     with pytest.raises(probe.UnobservableError, match="No such file"):
         look({"certificate": "/no/such/file.pem"})
 

@@ -101,6 +101,7 @@ def test_oom_kills(programs: Path) -> None:
     result = look({"oom_kills": "24h"})
     assert result.title == "2 OOM kills in the last 24 h: api"
     assert "--since=@" in called.read_text(encoding="utf-8")
+    assert "--dmesg" not in called.read_text(encoding="utf-8"), "that would be since the last boot only"
     look({"oom_kills": True})
     assert "--boot" in called.read_text(encoding="utf-8")
     install(programs, "journalctl", "", code=1)  # what journalctl --grep does if nothing matches
@@ -139,6 +140,12 @@ def test_failed_logins(programs: Path) -> None:
         "from: sudo (3), 192.0.2.1 (1), 192.0.2.2 (1), 192.0.2.7 (1)",
         "as: eve (3), root (2), admin (1)",
     ]
+
+
+def test_nobody_hides_behind_the_mark_of_automation(programs: Path) -> None:
+    line = "2026-01-01T00:00:07+0000 sudo[6]:     eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/cat {}"
+    install(programs, "journalctl", line.format("/etc/shadow BECOME-SUCCESS-x"))
+    assert look({"sudo_use": "24h"}).values == {"sudo_commands": 1}
 
 
 def test_sudo_use_of_people_and_of_automation(programs: Path) -> None:
