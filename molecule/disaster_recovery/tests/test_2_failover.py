@@ -30,6 +30,9 @@ ADDRESS = "getent ahostsv4 {host} | head -1 | cut -d' ' -f1"
 #: db2 is the primary when these tests begin; the standby hears nothing more of it, while applications still do.
 CUT_OFF = "ip route add blackhole $(" + ADDRESS.format(host="db1") + ")"
 RECONNECT = "ip route del blackhole $(" + ADDRESS.format(host="db1") + ")"
+#: The standby finds nobody at the primary's name any more; what is connected stays so.
+LOST = "echo 192.0.2.1 db2 >> /etc/hosts"
+FOUND = "grep -v 192.0.2.1 /etc/hosts > /root/hosts; cat /root/hosts > /etc/hosts; rm /root/hosts"
 
 
 def test_failover_with_a_live_writer_measures_the_loss_and_failback_saves_it(
@@ -128,6 +131,14 @@ def test_failover_behind_a_fence_that_lies_then_one_that_is_proven(failover: Pro
     """The primary serves and cannot be reached; later the controller dies when it is off and nobody writes."""
     switch = power_switch()
     cut_off_from_controller("db2")
+    with live_clients() as seen:
+        refused = failover.run("-e", json.dumps(switch))
+    assert refused.record["outcome"] == "refused", refused.output
+    assert "db2 cannot be reached from here, but it answers db1: it is alive" in " ".join(refused.output.split())
+    assert seen.failed == []
+    assert is_on("db2")
+
+    shell("db1", LOST)
     lying = {**switch, "disaster_recovery_fence_command": ["true"], "disaster_recovery_timeout": 2}
     with live_clients() as seen:
         failed = failover.run("-e", json.dumps(lying))
@@ -153,6 +164,7 @@ def test_failover_behind_a_fence_that_lies_then_one_that_is_proven(failover: Pro
     assert seen.acknowledged
     assert seen.failed == []
 
+    shell("db1", FOUND)
     power("db2", "on")
     await_boot("db2")
     assert roles() == {"db1": "primary", "db2": "down"}

@@ -177,8 +177,22 @@ class Cluster:
             found["checkpoint"] = control["Latest checkpoint location"]
         found["outage"] = self.outage(found["role"])
         found["slot"] = self.setting("primary_slot_name")
-        found["source"] = bool(self.setting("primary_conninfo"))
+        source = self.setting("primary_conninfo")
+        found["source"] = bool(source)
+        found["source_answers"] = found["role"] == "standby" and bool(source) and self._answers(source)
         return found
+
+    def _answers(self, server: str) -> bool:
+        """Whether a server accepts connections now; a receiver goes on believing in a dead one for a minute."""
+        try:
+            return (
+                call(
+                    self.as_owner("pg_isready", "--quiet", "--timeout=3", "--dbname", f"{server} dbname=postgres"), 10.0
+                ).returncode
+                == 0
+            )
+        except ClusterError:
+            return False
 
     def outage(self, role: str) -> Optional[float]:
         """Since when, in seconds of the epoch, the primary is away, as far as this host can tell."""

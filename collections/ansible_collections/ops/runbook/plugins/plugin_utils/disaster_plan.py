@@ -263,10 +263,14 @@ def _fencing(states: States, wishes: Wishes, chosen: str, others: list[str]) -> 
     for host in others:
         if role(states[host]) != "unreachable":
             found[host] = "host"
+        elif states[chosen].get("source_answers"):
+            # Neither a command nor an override: an outage would be made where there is none.
+            raise RefusalError(
+                f"{host} cannot be reached from here, but it answers {chosen}: it is alive. Mend the way to it; or "
+                "stop its database yourself, and run this again"
+            )
         elif wishes.can_cut_power:
             found[host] = "command"
-        elif states[chosen].get("streaming"):
-            raise RefusalError(f"{host} cannot be reached from here, but {chosen} still receives from it: it is alive")
         elif wishes.override:
             found[host] = "override"
         else:

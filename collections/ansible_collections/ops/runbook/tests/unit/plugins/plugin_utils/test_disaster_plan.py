@@ -20,6 +20,8 @@ STANDBY: dict[str, Any] = {**COMMON, "role": "standby", "streaming": True, "slot
 STOPPED: dict[str, Any] = {**COMMON, "role": "stopped", "clean": False, "checkpoint": "0/4000", "outage": 100.0}
 AWAY: dict[str, Any] = {"role": "unreachable", "error": "No route to host", "fenced": False}
 ALONE = {**STANDBY, "streaming": False}
+#: Its source is away from the controller only.
+ANSWERED = {**STANDBY, "source_answers": True}
 FENCED = {**STOPPED, "fenced": True, "clean": True}
 
 
@@ -73,14 +75,17 @@ def test_failover_fences_on_the_host_where_it_can() -> None:
     ("wishes", "how"), [({"can_cut_power": True}, "command"), ({"override": "off at the rack"}, "override")]
 )
 def test_failover_from_a_host_that_cannot_be_reached(wishes: dict[str, Any], how: str) -> None:
-    assert planned("failover", AWAY, ALONE, **wishes).fence == {"db1": how}
+    # A receiver whose source has lost its power believes for a minute that it streams.
+    for standby in (ALONE, STANDBY):
+        assert planned("failover", AWAY, standby, **wishes).fence == {"db1": how}
 
 
 @pytest.mark.parametrize(
     ("db1", "db2", "wishes", "words"),
     [
         (AWAY, ALONE, {}, "nobody can prove"),
-        (AWAY, STANDBY, {"override": "off at the rack"}, "it is alive"),
+        (AWAY, ANSWERED, {"override": "off at the rack"}, "it is alive"),
+        (AWAY, ANSWERED, {"can_cut_power": True}, "it answers db2: it is alive"),
         (AWAY, ALONE, {"override": "yes"}, "say in three words or more"),
         (PRIMARY, STANDBY, {}, "there is nothing to fail over from"),
         (PRIMARY, STANDBY, {"primary": "db2"}, "disaster_recovery_switchover.yml, which loses nothing"),
