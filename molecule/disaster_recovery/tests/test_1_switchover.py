@@ -77,6 +77,10 @@ def test_failure_before_the_promotion_puts_the_old_primary_back(switchover: Proc
     [
         ((), "disaster_recovery_primary is empty; name the host that is to be the primary. db1 is the primary"),
         (("-e", "disaster_recovery_primary=db3"), "disaster_recovery_primary is 'db3', which is no database host"),
+        (
+            (*TO_DB2, "-e", '{"disaster_recovery_objectives": {"rto": "4h"}}'),
+            "disaster_recovery_objectives.rpo is None",
+        ),
     ],
 )
 def test_bad_input_is_refused(switchover: Procedure, options: tuple[str, ...], words: str) -> None:

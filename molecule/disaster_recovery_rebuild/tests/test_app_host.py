@@ -31,6 +31,7 @@ def words(outcome: Outcome) -> str:
     [
         ((), "host_rebuild_host is empty. There are: app1, app2"),
         (("-e", "host_rebuild_host=app9"), "host_rebuild_host is 'app9', which is no host that can be rebuilt"),
+        ((*APP2, "-e", "host_rebuild_rto=soon"), "host_rebuild_rto is 'soon'; it has to be a number with unit"),
         (APP2, "app2 is not bare: evidence-api.service runs"),
     ],
 )

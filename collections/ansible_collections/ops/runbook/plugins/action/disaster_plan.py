@@ -13,6 +13,7 @@ from ansible.plugins.action import ActionBase, VariableLayer
 from ansible.utils.display import Display
 from ansible_collections.ops.runbook.plugins.module_utils import database_cluster
 from ansible_collections.ops.runbook.plugins.plugin_utils import disaster_inspection, disaster_plan
+from ansible_collections.ops.runbook.plugins.plugin_utils.catalogue import no_durations
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_run import Holder
 from ansible_collections.ops.runbook.plugins.plugin_utils.disaster_plan import Plan, RefusalError, Wishes
 
@@ -36,6 +37,7 @@ ARGUMENTS = {
     "fence_proof": {"type": "list", "elements": "str", "default": []},
     "lag": {"type": "float", "default": 10},
     "transaction_age": {"type": "float", "default": 15},
+    "objectives": {"type": "dict", "default": {}},
 }
 
 
@@ -159,6 +161,10 @@ def _check_options(options: Mapping[str, Any], known: set[str]) -> None:
             raise RefusalError(f"{name} names {host!r}, which is no host of the inventory")
     if len(options["databases"]) == 1:
         raise RefusalError("disaster_recovery_databases names fewer than two hosts")
+    objectives = options["objectives"]
+    wrong = no_durations({f"disaster_recovery_objectives.{name}": objectives.get(name) for name in ("rto", "rpo")})
+    if wrong:
+        raise RefusalError("; ".join(wrong))
     if bool(options["fence_command"]) != bool(options["fence_proof"]):
         raise RefusalError(
             "disaster_recovery_fence_command and disaster_recovery_fence_proof belong together: a command that cuts "

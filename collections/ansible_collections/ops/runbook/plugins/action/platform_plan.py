@@ -17,7 +17,7 @@ from ansible_collections.ops.runbook.plugins.plugin_utils import (
     recovery_drills,
     role_options,
 )
-from ansible_collections.ops.runbook.plugins.plugin_utils.catalogue import Duration
+from ansible_collections.ops.runbook.plugins.plugin_utils.catalogue import no_durations
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut, Reply
 from ansible_collections.ops.runbook.plugins.plugin_utils.platform_plan import Plan, Wishes
 from ansible_collections.ops.runbook.plugins.plugin_utils.rebuild_plan import RefusalError
@@ -97,11 +97,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         found = role_options.read(self, known, list(options["hosts"]))
         errors = [(one.host, error) for one in found for error in one.errors]
         for one in found:
-            for name in ("host_rebuild_rto", "host_rebuild_rpo"):
-                try:
-                    Duration.parse(one.values.get(name))
-                except ValueError as error:
-                    errors.append((one.host, f"{name} is {one.values.get(name)!r}; it has to be {error}"))
+            promised = {name: one.values.get(name) for name in ("host_rebuild_rto", "host_rebuild_rpo")}
+            errors += [(one.host, problem) for problem in no_durations(promised)]
         if errors:
             raise RefusalError("\n".join(f"- {line}" for line in role_options.by_hosts(errors, len(found))))
         return {one.host: one.values for one in found}
@@ -151,10 +148,8 @@ def _checked(options: Mapping[str, Any], variables: Mapping[str, Any], now: floa
         raise RefusalError("- platform_rebuild_hosts has the store itself: a lost store is another procedure")
     if not options["hosts"]:
         raise RefusalError("- platform_rebuild_hosts is empty: there is nothing to rebuild")
-    try:
-        Duration.parse(options["rpo"])
-    except ValueError as error:
-        raise RefusalError(f"- platform_rebuild_rpo is {options['rpo']!r}; it has to be {error}") from error
+    for problem in no_durations({"platform_rebuild_rpo": options["rpo"]}):
+        raise RefusalError(f"- {problem}")
     try:
         lost = moment(options["lost_at"]) if options["lost_at"] else 0.0
     except RangeError as error:

@@ -9,6 +9,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase, VariableLayer
 from ansible.utils.display import Display
 from ansible_collections.ops.runbook.plugins.plugin_utils import rebuild_plan
+from ansible_collections.ops.runbook.plugins.plugin_utils.catalogue import no_durations
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut, Reply
 from ansible_collections.ops.runbook.plugins.plugin_utils.rebuild_plan import RefusalError
 
@@ -29,6 +30,8 @@ ARGUMENTS = {
     "keep": {"type": "list", "elements": "str", "default": []},
     "replace": {"type": "bool", "default": False},
     "snapshots": {"type": "dict", "default": {}},
+    "rto": {"type": "str", "required": True},
+    "rpo": {"type": "str", "required": True},
 }
 
 
@@ -68,6 +71,9 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         return {"changed": False, "msg": told, "examined": [host, options["store"]]}
 
     def _plan(self, options: dict[str, Any], variables: dict[str, Any]) -> dict[str, Any] | None:
+        wrong = no_durations({f"host_rebuild_{name}": options[name] for name in ("rto", "rpo")})
+        if wrong:
+            raise RefusalError("; ".join(wrong))
         host, store = options["host"], options["store"]
         known = [name for name in options["known"] if name != store]
         if host not in known:

@@ -13,7 +13,7 @@ from typing import Any
 from ansible.plugins.action import ActionBase, VariableLayer
 from ansible.utils.display import Display
 from ansible_collections.ops.runbook.plugins.module_utils import store_inspection
-from ansible_collections.ops.runbook.plugins.plugin_utils.catalogue import CatalogueError, Duration
+from ansible_collections.ops.runbook.plugins.plugin_utils.catalogue import no_durations
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut, Reply
 from ansible_collections.ops.runbook.plugins.plugin_utils.marked import answer_behind
 
@@ -49,7 +49,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         variables = task_vars or {}
         try:
-            _objectives(given["objectives"])
+            _check_objectives(given["objectives"])
             found = self._asked(given, variables)
             lines = _judged(given["store"], found, str(given["anyway"]))
         except PlanError as error:
@@ -83,12 +83,10 @@ def _answer(host: str, reply: Reply) -> dict[str, Any]:
     )
 
 
-def _objectives(objectives: Mapping[str, Any]) -> None:
-    for name in ("rto", "rpo"):
-        try:
-            Duration.parse(objectives[name])
-        except (CatalogueError, KeyError, ValueError) as error:
-            raise PlanError(f"store_recovery_objectives has no {name}, such as 4h ({error})") from error
+def _check_objectives(objectives: Mapping[str, Any]) -> None:
+    wrong = no_durations({f"store_recovery_objectives.{name}": objectives.get(name) for name in ("rto", "rpo")})
+    if wrong:
+        raise PlanError("; ".join(wrong))
 
 
 def _judged(host: str, found: Mapping[str, Any], anyway: str) -> list[str]:

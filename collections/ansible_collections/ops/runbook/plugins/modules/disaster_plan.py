@@ -76,6 +76,10 @@ options:
     description: Seconds that a transaction may be old before a switchover.
     type: float
     default: 15
+  objectives:
+    description: The C(rto) and C(rpo) against which the run is measured, with their units. A plan needs both.
+    type: dict
+    default: {}
 attributes:
   check_mode:
     description: Runs in check mode as it does otherwise, since it changes nothing.
@@ -89,6 +93,7 @@ EXAMPLES = r"""
     databases: [db1, db2]
     version: "15"
     primary: db2
+    objectives: {rto: 4h, rpo: 15m}
   run_once: true
 """
 

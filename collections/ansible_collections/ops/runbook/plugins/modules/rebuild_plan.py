@@ -72,6 +72,14 @@ options:
     description: Set of files to the id of the snapshot to take. By default the newest, by when it came in.
     type: dict
     default: {}
+  rto:
+    description: Promised time of the recovery, with its unit.
+    type: str
+    required: true
+  rpo:
+    description: Promised age of the configuration that comes back, with its unit.
+    type: str
+    required: true
 attributes:
   check_mode:
     description: Runs in check mode as it does otherwise, since it changes nothing.
@@ -84,6 +92,8 @@ EXAMPLES = r"""
     host: app2
     known: [app1, app2]
     store: store1
+    rto: 30m
+    rpo: 1d
   run_once: true
 """
 

@@ -54,6 +54,17 @@ class Duration:
         return f"{self.number} {unit}"
 
 
+def no_durations(options: Mapping[str, object]) -> list[str]:
+    """What is wrong with options that have to be lengths of time: variable → value."""
+    problems = []
+    for name, value in options.items():
+        try:
+            Duration.parse(value)
+        except ValueError as error:
+            problems.append(f"{name} is {value!r}; it has to be {error}")
+    return problems
+
+
 @dataclass(frozen=True)
 class Procedure:
     """One built procedure: its page's front matter."""

@@ -48,9 +48,12 @@ def test_no_answer_and_no_objective_are_refused() -> None:
     with pytest.raises(store_recovery_plan.PlanError, match="Give it a bare machine"):
         store_recovery_plan._answer("store1", Reply(error="refused"))
     for wrong in ({}, {"rto": "4h"}, {"rto": "soon", "rpo": "1d"}):
-        with pytest.raises(store_recovery_plan.PlanError, match="store_recovery_objectives has no"):
-            store_recovery_plan._objectives(wrong)
-    store_recovery_plan._objectives(PROMISED)
+        with pytest.raises(
+            store_recovery_plan.PlanError,
+            match=r"store_recovery_objectives\.r[tp]o is .*; it has to be a number with unit",
+        ):
+            store_recovery_plan._check_objectives(wrong)
+    store_recovery_plan._check_objectives(PROMISED)
 
 
 def report(*others: Finding, seconds: float = 60.0, lost: bool = True) -> dict[str, Finding]:
