@@ -62,7 +62,28 @@ while IFS= read -r line; do
         bad "$proof does not lead from items/$path to the root in the checkpoint of seal $seal"
     fi
 done < SHA256SUMS
-[ "$number" -gt 0 ] || bad "SHA256SUMS names no item"
+
+# The last line is the record of this export. What it says was exported is all here, and nothing besides.
+record=$(sed -n '$s/^[0-9a-f]*  //p' SHA256SUMS)
+case $record in
+    custody/*) ;;
+    *) bad "SHA256SUMS does not end with the record of the export" ;;
+esac
+sed '$d' SHA256SUMS > "$work/listed"
+sed -n '/^   "path": "/{N;s/^.*"path": "\(.*\)",\n *"sha256": "\(.*\)".*$/\2  \1/p;}' "items/$record" > "$work/exported"
+grep -vxFf "$work/listed" "$work/exported" > "$work/withheld"
+while read -r _hash path; do
+    bad "items/$path was exported, and is withheld"
+done < "$work/withheld"
+grep -vxFf "$work/exported" "$work/listed" > "$work/added"
+while read -r _hash path; do
+    bad "items/$path is not in the record of the export, items/$record"
+done < "$work/added"
+sed 's/^[0-9a-f]*  //' SHA256SUMS > "$work/paths"
+(cd items && find . ! -type d) | sed 's,^\./,,' | grep -vxFf "$work/paths" > "$work/strange"
+while IFS= read -r path; do
+    bad "items/$path is no item: SHA256SUMS does not name it"
+done < "$work/strange"
 
 if [ "$failed" -eq 0 ]; then
     echo "All $number items are as they were sealed."

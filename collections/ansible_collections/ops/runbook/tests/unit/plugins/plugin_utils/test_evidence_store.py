@@ -404,6 +404,23 @@ def test_the_chain_of_custody_and_a_package(sealed: Sealed, tmp_path: Path) -> N
         assert bad.returncode == 1, path
         assert said in bad.stdout
         (folder / path).write_bytes(original)
+    # What was exported and is not there, with all that spoke of it.
+    less = tmp_path / "less"
+    shutil.copytree(folder, less)
+    lines = (less / "SHA256SUMS").read_text(encoding="ascii").splitlines(keepends=True)
+    (less / "SHA256SUMS").write_text("".join([lines[0], *lines[2:]]), encoding="ascii")
+    (less / "items" / lines[1].split()[1]).unlink()
+    for number in range(2, len(lines)):
+        (less / f"proofs/{number + 1:06}").rename(less / f"proofs/{number:06}")
+    bad = verify_package(less)
+    assert (bad.returncode, f"items/{lines[1].split()[1]} was exported, and is withheld" in bad.stdout) == (1, True)
+    (less / "SHA256SUMS").write_text("".join([lines[0], *lines[2:-1]]), encoding="ascii")
+    assert "SHA256SUMS does not end with the record of the export" in verify_package(less).stdout
+    # What was never exported, and stands among what was.
+    (folder / "items/documents/planted").touch()
+    bad = verify_package(folder)
+    assert (bad.returncode, "items/documents/planted is no item" in bad.stdout) == (1, True)
+    (folder / "items/documents/planted").unlink()
     # A line for an item that was never sealed.
     with (folder / "SHA256SUMS").open("a", encoding="ascii") as sums:
         sums.write("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  documents/empty\n")
