@@ -48,6 +48,9 @@ class Wanted:
 
 def verify(store: EvidenceStore, replica: Replica, wanted: Wanted) -> Verified:
     """Verify what is wanted."""
+    fewest = 1 if wanted.scope == "sample" else 0
+    if wanted.sample < fewest:
+        raise EvidenceError(f"evidence_store_sample is {wanted.sample}; read {fewest} items or more")
     log = store.log()
     problems = [*log.problems, *check_ledger(store.state, log.items)]
     done = Verified()
@@ -202,8 +205,7 @@ def damage(problems: Sequence[Problem], host: str) -> Iterator[Finding]:
 
 def _state(host: str, log: Log, problems: Sequence[Problem], wanted: Wanted) -> Iterator[Finding]:
     if not problems:
-        size = f"{len(log.items)} items in {len(log.checkpoints)} seals"
-        yield _fine(host, "sealed evidence", f"{wanted.scope}: {size} are as they were sealed")
+        yield _fine(host, "sealed evidence", _looked_at(log, wanted))
     if log.last is None:
         yield Finding("sealed evidence", host, "unknown", "nothing was ever sealed here", remedy=f"{PAGE}#late-seal")
         return
@@ -221,6 +223,16 @@ def _state(host: str, log: Log, problems: Sequence[Problem], wanted: Wanted) -> 
             remedy=f"{PAGE}#late-seal" if late else "",
             controls=CONTROLS,
         )
+
+
+def _looked_at(log: Log, wanted: Wanted) -> str:
+    """What is known to be whole: no more than was looked at."""
+    items, seals = len(log.items), f"{len(log.checkpoints)} seals of {len(log.items)} items are whole"
+    if wanted.scope == "full":
+        return f"{items} items in {len(log.checkpoints)} seals are as they were sealed"
+    if wanted.scope == "sample":
+        return f"{seals}; {min(wanted.sample, items - len(log.deleted()))} items were read, and are as they were sealed"
+    return f"{seals}; {f'of the items {wanted.item} alone' if wanted.scope == 'item' else 'no item'} was looked at"
 
 
 def _fine(host: str, check: str, title: str) -> Finding:
