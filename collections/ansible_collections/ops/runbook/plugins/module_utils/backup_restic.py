@@ -10,7 +10,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,19 +26,19 @@ _CAUSES = (
     ),
     (r"wrong password or no key found", "cipher", "the passphrase is not the one that the repository was made with"),
     (
-        r"\(?401\)?|Unauthorized",
+        r"\b401\b|Unauthorized",
         "login",
         "the store refuses this host: its password is another one there",
     ),
     (r"certificate has expired", "certificate", "the store's certificate has expired. Renew it on the store"),
-    (r"x509|certificate", "certificate", "the store's certificate is not accepted"),
+    (r"x509:|tls:", "certificate", "the store's certificate is not accepted"),
     (
-        r"403|Forbidden",
+        r"\b403\b|Forbidden",
         "append-only",
         "the store only takes in: nothing that is stored can be altered or removed from here",
     ),
     (
-        r"no space left|50[07] |Internal Server Error|Insufficient",
+        r"no space left|\b50[07]\b|Internal Server Error|Insufficient",
         "full",
         "the store cannot write: its repository is most likely full. Look at /var/lib/restic there; nothing was"
         " removed to make room",
@@ -55,13 +55,20 @@ _CAUSES = (
 
 def explain(said: str, what: str) -> BackupError:
     """The error that a message of restic stands for."""
-    words = "; ".join(
-        line.strip() for line in said.splitlines() if line.strip() and not line.startswith(("{", "github"))
-    )
+    words = "; ".join(_words(said))
     for pattern, cause, meaning in _CAUSES:
-        if re.search(pattern, said, re.IGNORECASE):
+        if re.search(pattern, words, re.IGNORECASE):
             return BackupError(f"{what}: {meaning}. It said: {words[:400]}", cause)
     return BackupError(f"{what}: restic said: {words[-400:] or 'nothing'}")
+
+
+def _words(said: str) -> Iterator[str]:
+    """The lines that say why; the others are progress, in JSON and with names of files, and traces of the program."""
+    for line in said.splitlines():
+        if '"message_type":"exit_error"' in line:
+            yield str(json.loads(line)["message"])
+        elif line.strip() and not line.startswith(("{", "[", "github")):
+            yield line.strip()
 
 
 def environment(path: Path) -> dict[str, str]:
