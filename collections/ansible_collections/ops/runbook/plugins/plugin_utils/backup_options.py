@@ -57,6 +57,16 @@ def _secret(variable: str, value: str) -> Iterator[str]:
         yield f"{variable} has {len(value)} characters; it needs at least {SHORTEST} random ones, from the vault"
 
 
+def _log(objectives: Mapping[str, Any]) -> Iterator[str]:
+    """Log without the full backup before it restores nothing, so it goes when that goes."""
+    log, full = objectives["log"]["keep"], objectives["full"]["keep"]
+    if length(log) > length(full):
+        yield (
+            f"database_backup_objectives.log.keep is {log}, but the full backups that the log continues are kept for "
+            f"{full}; keep full backups as long"
+        )
+
+
 def database_problems(host: str, options: Mapping[str, Any]) -> list[str]:
     """What is wrong with the backups of the database, as far as this host has to do with them."""
     store = options["database_backup_store"]
@@ -70,6 +80,8 @@ def database_problems(host: str, options: Mapping[str, Any]) -> list[str]:
         problems += _objective(
             f"database_backup_objectives.{name}", (options["database_backup_objectives"] or {}).get(name)
         )
+    if not problems:
+        problems += _log(options["database_backup_objectives"])
     what = "certificate of this host"
     problems += _certificate("database_backup_authority", options["database_backup_authority"], "authority")
     problems += _certificate("database_backup_certificate", options["database_backup_certificate"], what)

@@ -64,6 +64,18 @@ def test_objective_that_cannot_be_kept(certificates: Path) -> None:
         assert words in problem
 
 
+def test_log_is_not_promised_for_longer_than_the_backup_that_it_continues(certificates: Path) -> None:
+    for log, count in (("2d", 0), ("3d", 1)):
+        objectives = {
+            "full": {"every": "1d", "keep": "2d"},
+            "differential": OBJECTIVE,
+            "log": {"every": "1m", "keep": log},
+        }
+        problems = database(certificates, database_backup_objectives=objectives)
+        assert len(problems) == count
+        assert all("log.keep is 3d" in problem and "kept for 2d" in problem for problem in problems)
+
+
 def test_expired_certificate(certificates: Path) -> None:
     (problem,) = database(certificates, database_backup_certificate=str(certificates / "late.pem"))
     assert "has expired" in problem
