@@ -62,11 +62,20 @@ def test_success_of_one_table_beside_the_one_that_serves(beside: Procedure) -> N
 
 def test_failure_beside_leaves_nothing_behind(beside: Procedure) -> None:
     known = sql(DATABASES)
-    outcome = beside.run(*given(to="latest", database="evidence", tables=["no_such_table"], into="nothing"))
+    """One of two names is mistyped: a restore without that table would look like one that has worked."""
+    outcome = beside.run(*given(to="latest", database="evidence", tables=["shelf", "shef"], into="nothing"))
     assert outcome.record["outcome"] == "rolled_back"
-    assert "no matching tables" in outcome.output
+    assert 'no matching tables were found for pattern "shef"' in " ".join(outcome.output.split())
     assert sql(DATABASES) == known
     assert shell("db1", "ls /var/lib/postgresql").split() == ["15", "archive"]
+
+
+def test_success_of_a_whole_database_beside(beside: Procedure) -> None:
+    outcome = beside.run(*given(to="latest", database="evidence", into="whole"))
+    assert outcome.returncode == 0, outcome.output
+    tables = "select string_agg(tablename, ' ' order by tablename) from pg_tables where schemaname = 'public'"
+    assert sql(tables, database="whole") == sql(tables)
+    sql("drop database whole")
 
 
 def test_success_of_the_way_back_from_a_killed_restore(restore: Procedure, back: Procedure) -> None:

@@ -78,7 +78,14 @@ class Beside:
         incoming = self.into + INCOMING
         self.server.ask(f"CREATE DATABASE {quoted(incoming)} TEMPLATE template0")
         source = ["-h", str(self.rehearsal.folder), "-p", str(PORT), "-d", database]
-        dump = [self.server.binary("pg_dump"), "-Fc", "-Z0", *source, *(f"--table={name}" for name in tables)]
+        dump = [
+            self.server.binary("pg_dump"),
+            "-Fc",
+            "-Z0",
+            "--strict-names",
+            *source,
+            *(f"--table={name}" for name in tables),
+        ]
         there = ["-h", SOCKETS, "-p", str(self.server.cluster["port"]), "-d", incoming]
         load = [self.server.binary("pg_restore"), "--exit-on-error", "--single-transaction", *there]
         line = f"set -o pipefail; {shlex.join(dump)} | {shlex.join(load)}"
