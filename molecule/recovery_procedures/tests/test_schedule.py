@@ -26,7 +26,7 @@ def schedule(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Procedure
 
 def given(**values: str) -> tuple[str, str]:
     """Options of a run: the role's variables."""
-    return "--extra-vars", json.dumps({f"restore_drill_{name}": value for name, value in values.items()})
+    return "--extra-vars", json.dumps({f"run_schedule_{name}": value for name, value in values.items()})
 
 
 def test_check_mode_predicts_and_success_schedules_the_drill(schedule: Procedure) -> None:
@@ -58,7 +58,10 @@ def test_check_mode_predicts_and_success_schedules_the_drill(schedule: Procedure
 def test_bad_input_for_the_schedule(state: Path, schedule: Procedure) -> None:
     before = files("scratch1", content=False)
     here = Procedure(NAME, (ROOT / "inventories/lab",), state)
-    refused = [*side_by_side(schedule, [given(calendar="every moon"), given(account="nobody-knows-me")]), here.run()]
+    refused = [
+        *side_by_side(schedule, [given(drill_calendar="every moon"), given(account="nobody-knows-me")]),
+        here.run(),
+    ]
     for outcome, words in zip(refused, ("every moon", "nobody-knows-me", "localhost"), strict=True):
         assert outcome.record["outcome"] == "refused", outcome.output
         assert words in outcome.output
