@@ -140,6 +140,26 @@ def test_failure_of_a_store_that_does_not_answer_or_is_full() -> None:
     assert REPOSITORY in answer["failure"]
 
 
+def test_failure_of_a_full_repository_of_files() -> None:
+    """Of one host; what it has stored before stays, and the next backup has what this one lacks."""
+    own = "/var/lib/restic/app1"
+    small = f"""
+        cp -a {own} /root/repository
+        size=$(( $(du -sm {own} | cut -f1) + 4 ))
+        mount -t tmpfs -o size=${{size}}m,mode=0700,uid=$(id -u restic),gid=$(id -g restic) full {own}
+        cp -a /root/repository/. {own}/
+    """
+    large, added = "/etc/evidence-api/large", f"ls {own}/snapshots | wc -l"
+    with undone("app1", f"head -c 20M /dev/urandom > {large}", f"rm {large}"):
+        with undone("store1", small, f"umount {own}; rm -r /root/repository"):
+            before = shell("store1", added)
+            answer = program(f"{FILES} run --kind all", "app1")
+            assert shell("store1", added) == before
+        assert answer["cause"] == "full", answer
+        assert "/var/lib/restic" in answer["failure"]
+        assert "cause" not in program(f"{FILES} run --kind all", "app1")
+
+
 @contextmanager
 def certified(host: str, stem: str, unit: str, port: int, days: float) -> Iterator[None]:
     """A server shows a certificate that ends in so many days, as long as the block lasts."""

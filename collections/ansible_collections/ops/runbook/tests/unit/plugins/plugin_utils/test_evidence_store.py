@@ -428,6 +428,19 @@ def test_the_chain_of_custody_and_a_package(sealed: Sealed, tmp_path: Path) -> N
     assert verify_package(folder).returncode == 1
 
 
+def test_a_chain_of_custody_that_leaves_out_a_record(sealed: Sealed) -> None:
+    """Whoever has the keys seals a record that does not name the one before: an export that nobody is to learn of."""
+    store = sealed.store
+    store.seal(store.sound_log(), [evidence_records.custody(store.log(), "exported", [], WHY)])
+    log = store.sound_log()
+    whole = b"".join(evidence_records.custody(log, "exported", [], WHY).pieces())
+    strange = json.loads(whole) | {"previous": "0" * 64}
+    store.seal(log, [of_bytes("custody/000002.json", json.dumps(strange).encode("ascii"))])
+    assert [str(problem) for problem in sealed.problems()] == [
+        "custody custody/000002.json: it does not continue the record before"
+    ]
+
+
 def verify_package(folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["sh", str(folder / "verify.sh")], capture_output=True, text=True, check=False, env={"PATH": "/usr/bin:/bin"}
