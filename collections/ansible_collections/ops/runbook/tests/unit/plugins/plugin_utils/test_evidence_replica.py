@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,16 +46,28 @@ class Pair:
         return Path(self.replica.root if copy else self.store.root) / "items" / path
 
 
-@pytest.fixture
-def pair(keys: Keys, tmp_path: Path) -> Pair:
+def opened(folder: Path, keys: Keys) -> Pair:
     remote = here()
-    store = EvidenceStore(remote, "store1", str(tmp_path / "store"), keys, tmp_path / "state", {"": DAY})
+    store = EvidenceStore(remote, "store1", str(folder / "store"), keys, folder / "state", {"": DAY})
+    return Pair(store, Replica(store, remote, folder / "replica"), remote)
+
+
+@pytest.fixture(scope="session")
+def master(keys: Keys, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Store and replica, made once."""
+    folder = tmp_path_factory.mktemp("pair")
+    made = opened(folder, keys)
     for number in range(2):
         names = [f"documents/{number}-{each}" for each in range(3)]
-        store.seal(store.sound_log(), [of_bytes(name, name.encode()) for name in names])
-    made = Pair(store, Replica(store, remote, tmp_path / "replica"), remote)
+        made.store.seal(made.log(), [of_bytes(name, name.encode()) for name in names])
     made.replica.take(made.log())
-    return made
+    return folder
+
+
+@pytest.fixture
+def pair(master: Path, keys: Keys, tmp_path: Path) -> Pair:
+    shutil.copytree(master, tmp_path, dirs_exist_ok=True)
+    return opened(tmp_path, keys)
 
 
 def test_a_replica_has_everything_and_takes_it_once(pair: Pair) -> None:

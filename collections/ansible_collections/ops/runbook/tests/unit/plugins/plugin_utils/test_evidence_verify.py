@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_store import EvidenceError
 from ansible_collections.ops.runbook.plugins.plugin_utils.evidence_verify import Wanted, verify
-from test_evidence_replica import Pair, pair
+from test_evidence_replica import Pair, master, pair
 from test_evidence_store import flip, keys
 
-__all__ = ["keys", "pair"]
+__all__ = ["keys", "master", "pair"]
 ITEM = "documents/0-0"
 
 
