@@ -141,29 +141,49 @@ def test_failure_of_a_store_that_does_not_answer_or_is_full() -> None:
 
 
 def test_failure_of_a_full_repository_of_files() -> None:
-    """Of one host; what it has stored before stays, and the next backup has what this one lacks."""
+    """Of one host; what it has stored before stays, and what was cut off is no damage when there is room again."""
     own = "/var/lib/restic/app1"
     small = f"""
         cp -a {own} /root/repository
         size=$(( $(du -sm {own} | cut -f1) + 4 ))
         mount -t tmpfs -o size=${{size}}m,mode=0700,uid=$(id -u restic),gid=$(id -g restic) full {own}
         cp -a /root/repository/. {own}/
+        systemctl restart rclone-restic
     """
-    large, added = "/etc/evidence-api/large", f"ls {own}/snapshots | wc -l"
-    with undone("app1", f"head -c 20M /dev/urandom > {large}", f"rm {large}"):
-        with undone("store1", small, f"umount {own}; rm -r /root/repository"):
-            before = shell("store1", added)
-            answer = program(f"{FILES} run --kind all", "app1")
-            assert shell("store1", added) == before
+    large, stored = "/etc/evidence-api/large", f"ls {own}/snapshots"
+    # What is stored meanwhile belongs to the repository; the lock of who was ended in the middle does not.
+    back = f"""
+        rm -f {own}/locks/*
+        cp -a {own}/. /root/repository/
+        umount {own}
+        cp -an /root/repository/. {own}/
+        rm -r /root/repository
+        systemctl restart rclone-restic
+    """
+    with undone("app1", f"head -c 20M /dev/urandom > {large}", f"rm {large}"), undone("store1", small, back):
+        before = shell("store1", stored).split()
+        answer = program(f"{FILES} run --kind all", "app1")
+        assert set(before) <= set(shell("store1", stored).split())
         assert answer["cause"] == "full", answer
         assert "/var/lib/restic" in answer["failure"]
+        cut = shell("store1", f"mount -o remount,size=500m {own}; find {own}/data -size 0").strip()
+        assert cut
         assert "cause" not in program(f"{FILES} run --kind all", "app1")
+        assert bad(program(f"{FILES} verify", "app1")) == {}
+        assert "stored files" not in bad(program(f"{FILES} verify"))
+        program(f"{FILES} expire")
+        shell("store1", f"test -e {cut}; touch -d '2 hours ago' {cut}")
+        assert (
+            f"app1: {cut.rsplit('/', 1)[-1][:8]} removed, it was never finished" in program(f"{FILES} expire")["made"]
+        )
+        shell("store1", f"! test -e {cut}")
 
 
 @contextmanager
-def certified(host: str, stem: str, unit: str, port: int, days: float) -> Iterator[None]:
-    """A server shows a certificate that ends in so many days, as long as the block lasts."""
-    command = [sys.executable, "-m", "tests.lab", "certificate", "--client", f"--ends={days}", "--stem", "late", host]
+def certified(host: str, stem: str, unit: str, port: int, *, days: float, name: str = "") -> Iterator[None]:
+    """A host shows a certificate that ends in so many days, or another host's, as long as the block lasts."""
+    name = name or host
+    command = [sys.executable, "-m", "tests.lab", "certificate", "--client", f"--ends={days}", "--stem", "late", name]
     subprocess.run(command, cwd=ROOT, check=True)
     late = Lab(os.environ["LAB"]).authority / "late"
     with ExitStack() as kept:
@@ -178,7 +198,7 @@ def certified(host: str, stem: str, unit: str, port: int, days: float) -> Iterat
 
 
 def test_failure_of_an_expired_certificate_of_the_database() -> None:
-    with certified("db1", "/etc/pgbackrest/tls/own", "pgbackrest", 8432, -0.5):
+    with certified("db1", "/etc/pgbackrest/tls/own", "pgbackrest", 8432, days=-0.5):
         answer = program(f"{DATABASE} run --kind diff")
         said = bad(program(f"{DATABASE} status"))
     assert answer.get("cause") == "certificate", answer
@@ -186,13 +206,23 @@ def test_failure_of_an_expired_certificate_of_the_database() -> None:
     assert "database backup certificate of db2" not in said
 
 
+def test_certificate_of_an_application_host_opens_no_database_backup() -> None:
+    """The authority that issued it is the right one, and its owner is none of those who may."""
+    info = "cd /; runuser -u postgres -- pgbackrest --stanza=evidence info 2>&1 || true"
+    assert "full backup" in shell("db1", info)
+    with certified("db1", "/etc/pgbackrest/tls/own", "pgbackrest", 8432, days=1, name="app1"):
+        said = shell("db1", info)
+    assert "access denied" in said
+    assert "full backup" not in said
+
+
 def test_failure_of_an_expired_certificate_of_the_store() -> None:
     """The hosts say what it is, the store among them; before, the store says that it comes to that."""
     server = ("store1", "/etc/restic/server", "rclone-restic", 8000)
-    with certified(*server, 3):
+    with certified(*server, days=3):
         said = bad(program(f"{FILES} run"))
     assert "localhost:8000 is valid" in said["file backup certificate"]
-    with certified(*server, -0.5):
+    with certified(*server, days=-0.5):
         answers = [program(f"{FILES} run --kind all", host) for host in ("app1", "store1")]
     for answer in answers:
         assert answer.get("cause") == "certificate", answer

@@ -48,6 +48,10 @@ LOCKED = "already locked"
 #: What `restic backup` ends with when it could not read some of the files.
 INCOMPLETE = 3
 MOST_NAMED = 20
+#: What restic writes when all that it names is stored.
+LAST = ("index", "snapshots")
+#: Seconds after which an object that is not whole is none that is still coming in.
+LONGEST_UPLOAD = 3600.0
 #: What one program at a time does: nothing is forgotten while the store backs up its own files.
 BUSY = "a backup or the retention of files"
 
@@ -258,19 +262,58 @@ class Store:
         made, findings = [], []
         for host in self.hosts():
             snapshots, said = self.looked(host)
-            gone = [] if host in damaged else self.expirable(snapshots)
+            cut, gone = ([], []) if host in damaged else (self.abandoned(host), self.expirable(snapshots))
+            for name in [] if dry else cut:
+                (self.root / name).unlink()
             if gone and not dry:
                 self.restic(host).demand("unlock")
                 self.restic(host).demand("forget", "--prune", *gone)
                 self.history.add(event="expired", host=host, labels=gone)
+            made += [f"{host}: {name.rsplit('/', 1)[-1][:8]} removed, it was never finished" for name in cut]
             made += [f"{host}: {label[:8]} forgotten" for label in gone]
             findings.append(said)
         return {"changed": bool(made), "made": made, "findings": [*findings, self.about_objects()]}
 
     @functools.cached_property
-    def damaged(self) -> list[str]:
-        """Stored objects that are not what they were, read once: nobody's passphrase is needed for it."""
+    def unlike(self) -> list[str]:
+        """Stored objects that are not what their names say, read once: nobody's passphrase is needed for it."""
         return unlike_their_names(self.root, self.configs)
+
+    @functools.cached_property
+    def unfinished(self) -> list[str]:
+        """Those of them that never were whole: a full disk or a lost connection has ended their upload.
+
+        An append-only server keeps them for ever, and no backup depends on them: what is written last names what is
+        needed, so it names none of these, or is one of them and empty.
+        """
+        found = []
+        for host in sorted({name.split("/")[0] for name in self.unlike}):
+            own = [name for name in self.unlike if name.startswith(f"{host}/")]
+            empty = [name for name in own if name.split("/")[1] in LAST and not (self.root / name).stat().st_size]
+            packs = [name for name in own if name.startswith(f"{host}/data/")]
+            try:
+                needed = self.packs(host) if packs else set()
+            except BackupError:
+                continue  # nobody knows what is needed, so all of it is
+            found += [*empty, *(name for name in packs if name.rsplit("/", 1)[-1] not in needed)]
+        return found
+
+    def packs(self, host: str) -> set[str]:
+        """The packs that the indexes of a repository name."""
+        restic, folder = self.restic(host), self.root / host / "index"
+        whole = [path.name for path in sorted(folder.iterdir()) if path.stat().st_size]
+        indexes = [json.loads(restic.demand("cat", "index", name, "--no-lock", "--no-cache")) for name in whole]
+        return {pack["id"] for index in indexes for pack in index["packs"]}
+
+    def abandoned(self, host: str) -> list[str]:
+        """What was not finished, and no longer can be."""
+        own = [name for name in self.unfinished if name.startswith(f"{host}/")]
+        return [name for name in own if self.now - (self.root / name).stat().st_mtime > LONGEST_UPLOAD]
+
+    @functools.cached_property
+    def damaged(self) -> list[str]:
+        """Stored objects that are not what they were."""
+        return [name for name in self.unlike if name not in self.unfinished]
 
     @functools.cached_property
     def configs(self) -> dict[str, str]:
@@ -333,6 +376,8 @@ class Store:
             detail = "\n".join(wrong[:MOST_NAMED])
             return finding("stored files", "critical", title, "verification", detail=detail, metrics=metrics)
         title = f"every object is what its name says; {amount(free)} are free"
+        if self.unfinished:
+            title += f"; {len(self.unfinished)} uploads were never finished: no backup needs them, and they are removed"
         return finding("stored files", "ok", title, "verification", metrics=metrics)
 
     def about_service(self) -> list[dict[str, Any]]:

@@ -32,16 +32,17 @@ _CAUSES = (
     ),
     (r"certificate has expired", "certificate", "the store's certificate has expired. Renew it on the store"),
     (r"x509:|tls:", "certificate", "the store's certificate is not accepted"),
-    (
-        r"\b403\b|Forbidden",
-        "append-only",
-        "the store only takes in: nothing that is stored can be altered or removed from here",
-    ),
+    # Before the next one: what a full disk has cut off is refused when it is sent again.
     (
         r"no space left|\b50[07]\b|Internal Server Error|Insufficient",
         "full",
         "the store cannot write: its repository is most likely full. Look at /var/lib/restic there; nothing was"
         " removed to make room",
+    ),
+    (
+        r"\b403\b|Forbidden",
+        "append-only",
+        "the store only takes in: nothing that is stored can be altered or removed from here",
     ),
     (
         r"connection refused|no such host|i/o timeout|dial tcp|no route|EOF|Temporary failure|connection reset",
