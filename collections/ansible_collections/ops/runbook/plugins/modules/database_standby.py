@@ -76,7 +76,7 @@ divergence:
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ansible.module_utils.basic import AnsibleModule
@@ -110,6 +110,8 @@ class Follower:
     def __init__(self, cluster: Cluster, module: AnsibleModule) -> None:
         self._cluster, self._options = cluster, module.params
         self._said: dict[str, Any] = {}
+        #: Whether it was on its way already, and nothing was done but to let it go on.
+        self._begun = False
 
     def needs_work(self) -> bool:
         """Whether it does not follow yet."""
@@ -130,7 +132,10 @@ class Follower:
         try:
             how = self._bring_back(source)
             self._follow()
-        except LogGoneError:
+        except ClusterError as error:
+            # What a former run left without the log that it needs may have replayed its own log since: no way leads on.
+            if not (isinstance(error, LogGoneError) or self._begun):
+                raise
             self._hold("the log that it needs is gone")
             if self._options["method"] != "auto":
                 raise
@@ -163,6 +168,9 @@ class Follower:
                 raise ClusterError(f"{cluster.data} holds no cluster to rewind; run with method rebuild")
             return self._rebuild(source)
         control = cluster.control()
+        if method != "rebuild" and self._is_begun(control):
+            self._begun = True
+            return "followed"
         timeline = int(control["Latest checkpoint's TimeLineID"])
         fork = self._fork(timeline)
         if fork:
@@ -177,6 +185,15 @@ class Follower:
         if method == "rebuild":
             return self._rebuild(source)
         return self._rewind(source)
+
+    def _is_begun(self, control: Mapping[str, str]) -> bool:
+        """Whether a former run has rewound or copied it, and it is not consistent yet.
+
+        What it had alone was saved then. Nobody can read that now, nor rewind it again; all that it needs is the log.
+        """
+        recovers = control["Database cluster state"] in ("in archive recovery", "shut down in recovery")
+        label = (self._cluster.data / "backup_label").exists()
+        return recovers and (label or control["Backup start location"] != "0/0")
 
     def _fork(self, timeline: int) -> str:
         """Where the primary left this host's timeline; empty where both are on the same one."""
