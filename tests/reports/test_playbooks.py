@@ -201,6 +201,40 @@ def test_limited_round_keeps_to_its_hosts(round_: Controller) -> None:
     assert round_.report("operational_procedures").hosts == ["app2"]
 
 
+def test_round_asks_each_host_since_it_last_answered(round_: Controller) -> None:
+    """Yesterday's round was limited to one host, and took a quarter of an hour until it was published."""
+    now = datetime.now(UTC)
+    for age, hosts in ((3, ("app1", "app2")), (1, ("app1",))):
+        published = now - timedelta(days=age)
+        asked = {"asked_timestamp_seconds": (published - timedelta(minutes=15)).timestamp()}
+        found = [
+            finding
+            for host in hosts
+            for finding in (
+                samples.finding("reachable", host, "ok", "reachable", metrics=asked),
+                samples.finding("failed logins", host, "ok", "failed_logins"),
+                samples.finding("sudo use", host, "ok", "sudo_use"),
+            )
+        ]
+        round_.store.write(Report("operational_procedures", f"run{age}", published, tuple(found)), {})
+    echo = {"seen": {"plugin": "echo {{ daily_outlook_since[inventory_hostname] | to_json | quote }}"}}
+    result = round_.run(DAILY, "-e", "findings_report_fail_on=never", "-e", json.dumps({"health_checks": echo}))
+    assert result.returncode == 0, result.stdout
+    report = round_.report("operational_procedures")
+    seen = {finding.host: json.loads(finding.title) for finding in report.findings if finding.check == "seen"}
+    for host, age in (("app1", 1), ("app2", 3)):
+        began = now - timedelta(days=age, minutes=15)
+        assert {kind: datetime.fromisoformat(text) for kind, text in seen[host].items()} == {
+            "failed_logins": pytest.approx(began, abs=timedelta(milliseconds=1)),
+            "sudo_use": pytest.approx(began, abs=timedelta(milliseconds=1)),
+        }
+    asked_now = {
+        finding.metrics["asked_timestamp_seconds"] for finding in report.findings if finding.type == "reachable"
+    }
+    assert all(now.timestamp() < moment < report.time.timestamp() for moment in asked_now)
+    assert asked_now
+
+
 def drilled(state: Path, days: int) -> None:
     """A drill that passed so many days ago, as this controller has kept it."""
     moment = datetime.now(UTC) - timedelta(days=days)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -48,16 +48,25 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         )
         store = ReportStore(state_dir())
         try:
-            facts = _since(store, arguments) if arguments["findings"] is None else _outlook(store, arguments)
+            if arguments["findings"] is None:
+                facts = _since(store, arguments, (task_vars or {})["ansible_play_hosts_all"])
+            else:
+                facts = _outlook(store, arguments)
         except ReportError as error:
             raise AnsibleActionFail(str(error)) from error
         self.register_host_variables(facts, VariableLayer.REGISTER_VARS)
         return {"changed": False}
 
 
-def _since(store: ReportStore, arguments: Mapping[str, Any]) -> dict[str, Any]:
-    last = store.last(arguments["procedure"])
-    return {"daily_outlook_since": last.time.isoformat() if last else arguments["first_window"]}
+def _since(store: ReportStore, arguments: Mapping[str, Any], hosts: Iterable[str]) -> dict[str, Any]:
+    newest_first = _readable(reversed(store.entries(arguments["procedure"])))
+    wanted = [(host, kind) for host in hosts for kind in outlook.LOOKING_BACK]
+    asked = outlook.last_asked(newest_first, wanted)
+    since: dict[str, dict[str, str]] = {}
+    for host, kind in wanted:
+        moment = asked.get((host, kind))
+        since.setdefault(host, {})[kind] = moment.isoformat() if moment else arguments["first_window"]
+    return {"daily_outlook_since": since}
 
 
 def _outlook(store: ReportStore, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,12 +85,10 @@ def _outlook(store: ReportStore, arguments: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _readable(entries: Iterable[Entry]) -> list[Report]:
+def _readable(entries: Iterable[Entry]) -> Iterator[Report]:
     """The reports that can be read. A broken one is named and left out: the trend does without it."""
-    reports = []
     for entry in entries:
         try:
-            reports.append(entry.load())
+            yield entry.load()
         except ReportError as error:
             display.warning(f"The outlook leaves out a report: {error}")
-    return reports

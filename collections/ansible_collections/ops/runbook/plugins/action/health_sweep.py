@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 
 from ansible.plugins.action import ActionBase, VariableLayer
@@ -30,6 +31,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
                 "also_validate": {"type": "list", "elements": "str", "default": []},
             }
         )
+        # Before the plan makes durations of times: the next sweep's window begins here, and must not begin too late.
+        begun = time.time()
         variables = task_vars or {}
         plan = Plan(self, variables, arguments["entry_point"], arguments["also_validate"])
         if plan.errors:
@@ -37,7 +40,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         hosts = list(variables["ansible_play_batch"])
         fan_out = FanOut(self, variables, plan.variables)
         timeout = max(plan.options[host]["health_check_timeout"] for host in hosts)
-        findings = sweep(fan_out, {host: plan.checks[host] for host in hosts}, timeout)
+        findings = sweep(fan_out, {host: plan.checks[host] for host in hosts}, timeout, begun)
         # Ansible copies a result for each callback, which takes longer than judging it: what is ok is not part of it.
         data = [finding.to_dict() for finding in findings]
         # As text: Ansible would tag and copy every value of it, at every step.

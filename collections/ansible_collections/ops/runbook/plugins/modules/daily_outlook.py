@@ -8,13 +8,15 @@ module: daily_outlook
 short_description: Compare findings with earlier reports, and look ahead
 version_added: 0.1.0
 description:
-  - Without O(findings) it tells when the procedure's last report was made, so that checks can look back as far.
+  - Without O(findings) it tells when each host was last asked what had happened, so that checks can look back as far.
   - With O(findings) it compares them with the newest report from before today, or else with the last one, and forecasts
     from the reports of all procedures when file systems are full.
   - A forecast that crosses a threshold becomes a finding. Where there are not enough reports, nothing is forecast.
   - Runs on the controller, needs no connection to the host, changes nothing. Use O(ignore:run_once).
   - The results are variables of every host of the play.
-  - Without O(findings) that is C(daily_outlook_since), the last report's time in ISO 8601, or O(first_window).
+  - Without O(findings) that is C(daily_outlook_since), which has for each host of the play the keys C(failed_logins)
+    and C(sudo_use). Each is the ISO 8601 time at which the procedure last asked the host and got an answer to a check
+    of this type, or O(first_window). A run that was limited to other hosts, or did not reach the host, does not count.
   - With O(findings) those are C(daily_outlook_findings), the findings given and those that forecasts made, and
     C(daily_outlook_sections), the keys C(changes) and C(forecasts) for M(ops.runbook.publish_findings).
 options:
@@ -27,7 +29,7 @@ options:
     type: list
     elements: dict
   first_window:
-    description: What C(daily_outlook_since) is where there is no earlier report, a duration such as V(24h).
+    description: What C(daily_outlook_since) has for a host of which no report tells, a duration such as V(24h).
     type: str
     default: 24h
   warning_days:
@@ -46,7 +48,7 @@ author: The ops.runbook authors (@ops-runbook)
 """
 
 EXAMPLES = r"""
-- name: Find out when the last report was made
+- name: Find out when each host was last asked
   ops.runbook.daily_outlook:
     procedure: operational_procedures
   run_once: true

@@ -14,6 +14,8 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.checks_units import fo
 
 #: Name of the finding about the host itself.
 REACHABLE = "reachable"
+#: Its metric that tells when the sweep began: of what happened later, the host may have told nothing.
+ASKED = "asked_timestamp_seconds"
 
 
 def parse_answers(output: str) -> tuple[dict[str, dict[str, Any]], bool]:
@@ -116,7 +118,7 @@ def judge(check: Mapping[str, Any], answer: Mapping[str, Any] | None, host: str,
     )
 
 
-def reachable(host: str, duration: float) -> Finding:
+def reachable(host: str, duration: float, asked: float) -> Finding:
     """The finding for a host that answered."""
     return Finding(
         check=REACHABLE,
@@ -128,7 +130,7 @@ def reachable(host: str, duration: float) -> Finding:
         remedy=f"{REMEDY_PAGE}#{REACHABLE}",
         type=REACHABLE,
         duration=round(duration, 3),
-        metrics={"round_trip_seconds": round(duration, 3)},
+        metrics={"round_trip_seconds": round(duration, 3), ASKED: round(asked, 3)},
     )
 
 

@@ -23,14 +23,17 @@ _REASONS = (
 )
 
 
-def sweep(fan_out: FanOut, checks: Mapping[str, list[dict[str, Any]]], timeout: float) -> list[Finding]:
-    """The findings of all hosts, host by host, that about the host itself first."""
+def sweep(fan_out: FanOut, checks: Mapping[str, list[dict[str, Any]]], timeout: float, begun: float) -> list[Finding]:
+    """The findings of all hosts, host by host, that about the host itself first.
+
+    ``begun`` is the Unix time at which the checks were planned.
+    """
     programs = {host: program(planned, timeout).encode() for host, planned in checks.items()}
     replies = fan_out.run_python(programs, timeout)
-    return [finding for host, planned in checks.items() for finding in _findings(host, planned, replies[host])]
+    return [finding for host, planned in checks.items() for finding in _findings(host, planned, replies[host], begun)]
 
 
-def _findings(host: str, checks: list[dict[str, Any]], reply: Reply) -> list[Finding]:
+def _findings(host: str, checks: list[dict[str, Any]], reply: Reply, begun: float) -> list[Finding]:
     if reply.error:
         title = reply.error if "did not answer within" in reply.error else "the host cannot be reached"
         title = "root rights were refused" if "sudo" in reply.error else title
@@ -40,7 +43,7 @@ def _findings(host: str, checks: list[dict[str, Any]], reply: Reply) -> list[Fin
         return [_no_answer(host, reply)]
     missing = "" if complete else f"the probe ended early (exit status {reply.rc})"
     findings = [checks_judge.judge(check, answers.get(check["name"]), host, missing) for check in checks]
-    return [checks_judge.reachable(host, reply.seconds), *findings]
+    return [checks_judge.reachable(host, reply.seconds, begun), *findings]
 
 
 def _no_answer(host: str, reply: Reply) -> Finding:

@@ -7,12 +7,13 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import datetime
+from datetime import UTC, datetime
 from itertools import combinations
 from statistics import median
 from typing import Any
 
 from ansible_collections.ops.runbook.plugins.module_utils.finding import STATUSES, Finding
+from ansible_collections.ops.runbook.plugins.plugin_utils.checks_judge import ASKED, REACHABLE
 from ansible_collections.ops.runbook.plugins.plugin_utils.render_text import days, size, value
 from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Entry, Report
 
@@ -20,6 +21,8 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Entry, 
 TYPE = "outlook"
 #: Check types whose metrics grow: the kind of forecast, and the metric that holds what is in use.
 GROWING = {"disk": ("filesystem", "used_bytes"), "postgresql": ("database", "database_bytes")}
+#: Check types that tell what has happened since the host was last asked.
+LOOKING_BACK = ("failed_logins", "sudo_use")
 
 _DAY = 86400.0
 #: Reports read of each procedure: enough for a trend, few enough to read them in a moment.
@@ -154,6 +157,22 @@ def forecasts(report: Report, history: Iterable[Report], limits: Limits) -> list
 def findings(made: Iterable[Forecast], limits: Limits) -> list[Finding]:
     """A finding for each forecast of growth that crosses a threshold."""
     return [_finding(forecast, limits) for forecast in made if forecast.points and forecast.status != "ok"]
+
+
+def last_asked(newest_first: Iterable[Report], wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], datetime]:
+    """When each host was asked that last gave an answer to a check of this type, for the pairs that reports have."""
+    missing = set(wanted)
+    found: dict[tuple[str, str], datetime] = {}
+    for report in newest_first:
+        asked = {finding.host: finding.metrics.get(ASKED) for finding in report.findings if finding.type == REACHABLE}
+        answered = {(finding.host, finding.type) for finding in report.findings if finding.status != "unknown"}
+        for host, kind in missing & answered:
+            moment = asked.get(host)
+            found[host, kind] = report.time if moment is None else datetime.fromtimestamp(moment, UTC)
+        missing -= answered
+        if not missing:
+            break
+    return found
 
 
 def baseline(entries: Sequence[Entry], now: datetime, hosts: Iterable[str]) -> list[Report]:

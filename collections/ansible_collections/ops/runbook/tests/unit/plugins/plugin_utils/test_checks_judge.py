@@ -69,9 +69,9 @@ def test_answers_are_found_among_other_output() -> None:
 
 
 def test_a_host_that_answers_has_a_finding_with_its_round_trip() -> None:
-    finding = reachable("h", 0.25)
+    finding = reachable("h", 0.25, 1764000000.5)
     assert (finding.status, finding.title, finding.metrics) == (
         "ok",
         "answered in 250 ms",
-        {"round_trip_seconds": 0.25},
+        {"round_trip_seconds": 0.25, "asked_timestamp_seconds": 1764000000.5},
     )

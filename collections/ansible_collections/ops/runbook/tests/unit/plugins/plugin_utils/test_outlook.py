@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.outlook import (
     findings,
     forecasts,
     growth_per_day,
+    last_asked,
     sample,
 )
 from ansible_collections.ops.runbook.plugins.plugin_utils.reports import Entry, Report, ReportStore
@@ -244,3 +245,36 @@ def test_first_report_has_nothing_to_compare() -> None:
 def test_changes_survive_json() -> None:
     changes = compare([state("api", "critical")], [report(1, state("api", "ok"))])
     assert Changes.from_dict(changes.to_dict()).to_dict() == changes.to_dict()
+
+
+def looked(host: str, asked: datetime | None = None, **statuses: str) -> list[Finding]:
+    """What a sweep finds on a host that it reaches, with the status of each check type."""
+    metrics = {"asked_timestamp_seconds": asked.timestamp()} if asked else {}
+    reached = Finding("reachable", host, "ok", type="reachable", metrics=metrics)
+    return [reached, *(Finding(kind, host, status, type=kind) for kind, status in statuses.items())]
+
+
+def test_each_host_was_asked_when_it_last_answered() -> None:
+    began = NOW - timedelta(days=2, minutes=5)
+    both = {"failed_logins": "ok", "sudo_use": "warning"}
+    lost = Finding("reachable", "app2", "critical", type="reachable")
+    newest_first = [
+        report(0, *looked("app1", NOW, failed_logins="unknown", sudo_use="ok"), lost),
+        report(1, *looked("app1", NOW - timedelta(days=1, minutes=1), **both)),
+        report(2, *looked("app1", began, **both), *looked("app2", began, **both)),
+    ]
+    wanted = [(host, kind) for host in ("app1", "app2", "app3") for kind in both]
+    assert last_asked(newest_first, wanted) == {
+        ("app1", "failed_logins"): NOW - timedelta(days=1, minutes=1),
+        ("app1", "sudo_use"): NOW,
+        ("app2", "failed_logins"): began,
+        ("app2", "sudo_use"): began,
+    }
+
+
+def test_no_older_report_is_read_than_has_to_be() -> None:
+    def reports() -> Iterator[Report]:
+        yield report(1, *looked("app1", sudo_use="ok"))
+        raise AssertionError
+
+    assert last_asked(reports(), [("app1", "sudo_use")]) == {("app1", "sudo_use"): NOW - timedelta(days=1)}
