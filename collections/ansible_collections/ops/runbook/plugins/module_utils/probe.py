@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from typing import Any, Callable, Optional, Union
+from typing import Any, Callable, Iterator, Optional, Union
 
 #: Prefix of the lines that belong to the probe, among whatever else a login prints.
 MARK = "@ops.runbook.probe "
@@ -139,21 +139,17 @@ def _keep_head(stream: Any, kept: list[bytes]) -> None:
             size += len(chunk)
 
 
-def run(
-    argv: Union[list[str], str], stdin: str = "", env: Optional[dict[str, str]] = None, harmless: bool = False
-) -> Finished:
-    """Run a program in a process group of its own, which ends with the check's time.
-
-    A harmless program runs as nobody if the probe is root, so that it can write nothing.
-    """
+def _start(
+    argv: Union[list[str], str], stdin: int, env: Optional[dict[str, str]] = None, harmless: bool = False
+) -> subprocess.Popen[bytes]:
+    """A program in a process group of its own, which ends with the check's time."""
     account: dict[str, Any] = {"user": NOBODY, "group": NOBODY, "extra_groups": []}
-    limit = time_limit()
     try:
         # pylint: disable-next=ansible-bad-function
         process = subprocess.Popen(
             argv,
             shell=isinstance(argv, str),
-            stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+            stdin=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,
@@ -163,11 +159,29 @@ def run(
         )
     except OSError as error:
         raise UnobservableError(f"{argv if isinstance(argv, str) else argv[0]}: {error.strerror}") from error
-    limit.add(lambda: _kill_group(process.pid))
-    out: list[bytes] = []
+    time_limit().add(lambda: _kill_group(process.pid))
+    return process
+
+
+def _errors_of(process: subprocess.Popen[bytes]) -> tuple[threading.Thread, list[bytes]]:
+    """What the program says on stderr, complete when the thread has ended."""
     err: list[bytes] = []
     reader = threading.Thread(target=_keep_head, args=(process.stderr, err), daemon=True)
     reader.start()
+    return reader, err
+
+
+def run(
+    argv: Union[list[str], str], stdin: str = "", env: Optional[dict[str, str]] = None, harmless: bool = False
+) -> Finished:
+    """Run a program and keep what it says.
+
+    A harmless program runs as nobody if the probe is root, so that it can write nothing.
+    """
+    limit = time_limit()
+    process = _start(argv, subprocess.PIPE if stdin else subprocess.DEVNULL, env, harmless)
+    out: list[bytes] = []
+    reader, err = _errors_of(process)
     if stdin and process.stdin:
         try:
             process.stdin.write(stdin.encode())
@@ -180,6 +194,22 @@ def run(
     if limit.expired:
         raise UnobservableError(timed_out())
     return Finished(code, b"".join(out).decode(errors="replace"), b"".join(err).decode(errors="replace"))
+
+
+def lines_of(argv: list[str]) -> Iterator[str]:
+    """The lines that a program prints, however many; a failure that it explains makes the check unobservable."""
+    limit = time_limit()
+    process = _start(argv, subprocess.DEVNULL)
+    reader, err = _errors_of(process)
+    for line in process.stdout or ():
+        yield line.decode(errors="replace").rstrip("\n")
+    reader.join()
+    code = process.wait()
+    if limit.expired:
+        raise UnobservableError(timed_out())
+    reasons = b"".join(err).decode(errors="replace").strip().splitlines()
+    if code and reasons:
+        raise UnobservableError(f"{argv[0]} ended with {code}: {reasons[-1]}")
 
 
 def output_of(argv: list[str], harmless: bool = False) -> str:
@@ -224,9 +254,10 @@ def plural(count: float, noun: str) -> str:
     return f"{count:g} {noun}" + ("" if count == 1 else "s")
 
 
-def shorten(texts: list[str], most: int = 10) -> str:
-    """The first of the texts, one a line, and how many more there are."""
-    more = [f"and {len(texts) - most} more"] if len(texts) > most else []
+def shorten(texts: list[str], most: int = 10, total: int = 0) -> str:
+    """The first of the texts, one a line, and how many more there are of the total, if that is not all the texts."""
+    total = max(total, len(texts))
+    more = [f"and {total - most} more"] if total > most else []
     return "\n".join([text[:300] for text in texts[:most]] + more)
 
 

@@ -2,20 +2,23 @@
 """Checks of services and of what they wrote into the journal: systemd units, errors, OOM kills, logins, packages."""
 
 # The probe starts faster without pathlib.
-# ruff: noqa: PTH110, PTH112, PTH116
+# ruff: noqa: PTH110, PTH112, PTH116, PTH207
 
 from __future__ import annotations
 
+import collections
 import fnmatch
 import os
 import re
 import time
+from typing import Iterator
 
 from ansible_collections.ops.runbook.plugins.module_utils.probe import (
     Options,
     Result,
     UnobservableError,
     check,
+    lines_of,
     output_of,
     plural,
     read,
@@ -23,6 +26,9 @@ from ansible_collections.ops.runbook.plugins.module_utils.probe import (
     shorten,
     span,
 )
+
+#: Lines and names that a finding's detail lists.
+_MOST_SHOWN = 10
 
 
 @check("failed_units")
@@ -74,14 +80,41 @@ def unit(options: Options) -> Result:
     return result
 
 
-def _journal(since: float, *arguments: str) -> list[str]:
+class Tally:
+    """How often each text occurred. Logs are as long as their writers want: of each text only the head is kept."""
+
+    #: Of more different texts than these, only the number of occurrences is known.
+    MOST = 20000
+    HEAD = 300
+
+    def __init__(self) -> None:
+        self.total = 0
+        self.counts: dict[str, int] = {}
+
+    def add(self, text: str, number: int = 1) -> None:
+        """Count the text."""
+        self.total += number
+        text = text[: self.HEAD]
+        if text in self.counts or not self.full:
+            self.counts[text] = self.counts.get(text, 0) + number
+
+    @property
+    def full(self) -> bool:
+        """Whether there may be more different texts than are known."""
+        return len(self.counts) >= self.MOST
+
+    def ranked(self) -> list[tuple[str, int]]:
+        """Texts and numbers, the most frequent first."""
+        return sorted(self.counts.items(), key=lambda item: (-item[1], item[0]))
+
+
+def _journal(since: float, *arguments: str) -> Iterator[str]:
     """Lines of the journal of the last seconds. A login without a journal cannot tell."""
     window = [f"--since=@{time.time() - since:.0f}"] if since else ["--boot"]
-    done = run(["journalctl", "--quiet", "--no-pager", "--no-hostname", *window, *arguments])
     # journalctl -g ends with 1 and says nothing if no line matches.
-    if done.code and done.err.strip():
-        raise UnobservableError(f"journalctl ended with {done.code}: {done.err.strip().splitlines()[-1]}")
-    return [line for line in done.out.splitlines() if line]
+    for line in lines_of(["journalctl", "--quiet", "--no-pager", "--no-hostname", *window, *arguments]):
+        if line:
+            yield line
 
 
 @check("oom_kills")
@@ -89,14 +122,17 @@ def oom_kills(options: Options) -> Result:
     """Processes that the kernel killed for want of memory."""
     since = 0.0 if options["subject"] is True else options["subject"]
     # Not --dmesg, which sees nothing from before the last boot.
-    lines = _journal(since, "--output=short-iso", "--grep=Killed process [0-9]+", "_TRANSPORT=kernel")
-    victims = re.findall(r"Killed process \d+ \(([^)]*)\)", "\n".join(lines))
+    victims, first = Tally(), []
+    for line in _journal(since, "--output=short-iso", "--grep=Killed process [0-9]+", "_TRANSPORT=kernel"):
+        for victim in re.findall(r"Killed process \d+ \(([^)]*)\)", line):
+            victims.add(victim)
+            first += [line] if victims.total <= _MOST_SHOWN else []
     window = f"in the last {span(since)}" if since else "since boot"
-    result = Result(f"{plural(len(victims), 'OOM kill')} {window}" if victims else f"no OOM kills {window}")
-    if victims:
-        result.title += f": {', '.join(sorted(set(victims))[:5])}"
-    result.detail = shorten(lines)
-    result.values = result.metrics = {"oom_kills": len(victims)}
+    result = Result(f"{plural(victims.total, 'OOM kill')} {window}" if victims.total else f"no OOM kills {window}")
+    if victims.total:
+        result.title += f": {', '.join(sorted(victims.counts)[:5])}"
+    result.detail = shorten(first, _MOST_SHOWN, victims.total)
+    result.values = result.metrics = {"oom_kills": victims.total}
     return result
 
 
@@ -105,44 +141,66 @@ def journal_errors(options: Options) -> Result:
     """How many messages of priority err or worse the journal gets."""
     since = options["subject"]
     ignored = [re.compile(pattern) for pattern in options["ignore"]]
-    lines = _journal(since, f"--priority={options['priority']}", "--output=short-iso", "--lines=5000")
-    # short-iso: "<time> <program>[<pid>]: <message>"
-    messages = [line.split(" ", 1)[-1] for line in lines]
-    messages = [text for text in messages if not any(pattern.search(text) for pattern in ignored)]
-    rate = round(len(messages) * 3600 / since, 1)
-    counts: dict[str, int] = {}
-    for text in messages:
-        key = re.sub(r"\[\d+\]:", ":", text, count=1)
-        counts[key] = counts.get(key, 0) + 1
-    frequent = sorted(counts.items(), key=lambda item: -item[1])
-    result = Result(f"{plural(len(messages), 'error')} in the last {span(since)}")
-    result.detail = shorten([f"{number}x {text}" for text, number in frequent])
+    errors = Tally()
+    for line in _journal(since, f"--priority={options['priority']}", "--output=short-iso"):
+        # short-iso: "<time> <program>[<pid>]: <message>"
+        text = line.split(" ", 1)[-1]
+        if not any(pattern.search(text) for pattern in ignored):
+            errors.add(re.sub(r"\[\d+\]:", ":", text, count=1))
+    rate = round(errors.total * 3600 / since, 1)
+    result = Result(f"{plural(errors.total, 'error')} in the last {span(since)}")
+    result.detail = shorten([f"{number}x {text}" for text, number in errors.ranked()])
     result.values = {"errors_per_hour": rate}
-    result.metrics = {"errors": len(messages), "errors_per_hour": rate}
+    result.metrics = {"errors": errors.total, "errors_per_hour": rate}
     return result
 
 
-def _authentication_log(since: float, *identifiers: str) -> list[str]:
+#: Where syslog daemons write who logged in.
+AUTHENTICATION_LOGS = ("/var/log/auth.log", "/var/log/secure")
+
+
+def _authentication_log(since: float, *identifiers: str) -> Iterator[str]:
     """Lines of the login programs: from the journal, else from the file that a syslog daemon writes."""
+    begun = False
     try:
-        return _journal(since, "--output=short-iso", *(f"--identifier={name}" for name in identifiers))
+        for line in _journal(since, "--output=short-iso", *(f"--identifier={name}" for name in identifiers)):
+            begun = True
+            yield line
     except UnobservableError as journal:
-        for path in ("/var/log/auth.log", "/var/log/secure"):
-            if os.path.exists(path):
-                oldest = time.time() - since
-                lines = read(path).splitlines()
-                wanted = re.compile("|".join(identifiers))
-                return [line for line in lines if _syslog_time(line) >= oldest and wanted.search(line)]
-        raise UnobservableError(f"neither the journal ({journal}) nor an authentication log can be read") from journal
+        path = next((path for path in AUTHENTICATION_LOGS if os.path.exists(path)), "")
+        if begun or not path:
+            raise UnobservableError(
+                f"neither the journal ({journal}) nor an authentication log can be read"
+            ) from journal
+        yield from _logged(path, time.time() - since, identifiers)
 
 
-def _syslog_time(line: str) -> float:
-    """Seconds since the epoch of a line that starts with 'Nov 23 14:02:11' (this year's, or last year's)."""
+def _logged(path: str, oldest: float, identifiers: tuple[str, ...]) -> Iterator[str]:
+    """The programs' lines of a log and of what was rotated away from it, from this moment on."""
+    import glob  # noqa: PLC0415 - few hosts need them
+    import gzip  # noqa: PLC0415
+
+    wanted = re.compile("|".join(identifiers))
+    ages = {name: os.stat(name).st_mtime for name in glob.glob(f"{glob.escape(path)}*")}
+    for name in sorted((name for name in ages if ages[name] >= oldest), key=ages.__getitem__):
+        opened = gzip.open if name.endswith(".gz") else open
+        with opened(name, "rt", encoding="utf-8", errors="replace") as lines:
+            for line in lines:
+                if wanted.search(line) and _logged_time(name, line) >= oldest:
+                    yield line.rstrip("\n")
+
+
+def _logged_time(path: str, line: str) -> float:
+    """Seconds since the epoch of a line that begins with an ISO 8601 time or as 'Nov 23 14:02:11', without a year."""
+    import datetime  # noqa: PLC0415 - few hosts need it
+
     now = time.localtime()
     try:
+        if line[:1].isdigit():
+            return datetime.datetime.fromisoformat(line.split(" ", 1)[0]).timestamp()
         moment = time.mktime(time.strptime(f"{now.tm_year} {line[:15]}", "%Y %b %d %H:%M:%S"))
-    except ValueError:
-        return 0.0
+    except ValueError as error:
+        raise UnobservableError(f"{path}: {line[:40]!r} does not begin with a time that is known here") from error
     return moment if moment <= time.time() + 86400 else moment - 365 * 86400
 
 
@@ -161,8 +219,7 @@ _SUDO_RAN = re.compile(r"sudo\S*:\s+(\S+) : (?:TTY=\S+ ; )?PWD=.*? ; USER=\S+ ; 
 @check("failed_logins")
 def failed_logins(options: Options) -> Result:
     """Refused logins over SSH, and refused passwords of sudo."""
-    sources: dict[str, int] = {}
-    users: dict[str, int] = {}
+    sources, users = Tally(), Tally()
     counted = set()
     for line in _authentication_log(options["subject"], "sshd", "sshd-session", "sudo"):
         refused, gave_up, sudo = _FAILED.search(line), _GAVE_UP.search(line), _SUDO_FAILED.search(line)
@@ -170,33 +227,36 @@ def failed_logins(options: Options) -> Result:
             process, user, source = refused.groups()
             counted.add(process)
             attempts = 1
-        elif gave_up and gave_up.group(1) not in counted:
-            user, source = gave_up.groups()[1:]
-            attempts = 1
+        elif gave_up:
+            process, user, source = gave_up.groups()
+            attempts = 0 if process in counted else 1
+            counted.discard(process)  # its number may be another connection's later
         elif sudo:
             user, source, attempts = sudo.group(1), "sudo", int(sudo.group(2))
         else:
             continue
-        users[user] = users.get(user, 0) + attempts
-        sources[source] = sources.get(source, 0) + attempts
-    total = sum(users.values())
-    result = Result(f"{plural(total, 'failed login')} in the last {span(options['subject'])}")
+        if attempts:
+            users.add(user, attempts)
+            sources.add(source, attempts)
+    result = Result(f"{plural(users.total, 'failed login')} in the last {span(options['subject'])}")
     result.detail = _ranking("from", sources) + _ranking("as", users)
-    result.values = {"failed_logins": total}
-    result.metrics = {"failed_logins": total, "failed_login_sources": len(sources)}
+    result.values = {"failed_logins": users.total}
+    result.metrics = {"failed_logins": users.total}
+    if not sources.full:
+        result.metrics["failed_login_sources"] = len(sources.counts)
     return result
 
 
-def _ranking(word: str, counts: dict[str, int]) -> str:
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return f"{word}: {', '.join(f'{name} ({number})' for name, number in ranked[:10])}\n" if ranked else ""
+def _ranking(word: str, names: Tally) -> str:
+    ranked = names.ranked()[:_MOST_SHOWN]
+    return f"{word}: {', '.join(f'{name} ({number})' for name, number in ranked)}\n" if ranked else ""
 
 
 @check("sudo_use")
 def sudo_use(options: Options) -> Result:
     """Commands run through sudo by people; Ansible's own, which it marks, are counted apart."""
-    people: dict[str, int] = {}
-    commands, automatic = [], 0
+    people, automatic = Tally(), 0
+    newest: collections.deque[str] = collections.deque(maxlen=_MOST_SHOWN)
     for line in _authentication_log(options["subject"], "sudo"):
         match = _SUDO_RAN.search(line)
         if not match:
@@ -204,13 +264,14 @@ def sudo_use(options: Options) -> Result:
         if _BY_ANSIBLE.match(match.group(2)):
             automatic += 1
             continue
-        people[match.group(1)] = people.get(match.group(1), 0) + 1
-        commands.append(f"{match.group(1)}: {match.group(2)}")
-    total = len(commands)
-    result = Result(f"{plural(total, 'sudo command')} by people in the last {span(options['subject'])}")
-    result.detail = _ranking("by", people) + shorten(commands[::-1])
-    result.values = {"sudo_commands": total}
-    result.metrics = {"sudo_commands": total, "sudo_users": len(people), "automation_sudo_commands": automatic}
+        people.add(match.group(1))
+        newest.appendleft(f"{match.group(1)}: {match.group(2)}")
+    result = Result(f"{plural(people.total, 'sudo command')} by people in the last {span(options['subject'])}")
+    result.detail = _ranking("by", people) + shorten(list(newest), _MOST_SHOWN, people.total)
+    result.values = {"sudo_commands": people.total}
+    result.metrics = {"sudo_commands": people.total, "automation_sudo_commands": automatic}
+    if not people.full:
+        result.metrics["sudo_users"] = len(people.counts)
     return result
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import os
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -117,6 +119,24 @@ def test_journal_errors_are_counted_by_hour_without_the_ignored(programs: Path) 
     assert result.detail == "4x api: broken pipe"
 
 
+def test_errors_are_counted_to_the_last_behind_any_number_of_ignored(programs: Path) -> None:
+    noise = "".join(f"2026-01-01T00:00:01+0000 api[{n}]: broken pipe\n" for n in range(6000))
+    called = install(programs, "journalctl", "2026-01-01T00:00:00+0000 kernel: I/O error\n" + noise)
+    result = look({"journal_errors": "1h", "ignore": ["broken pipe"]})
+    assert result.metrics["errors"] == 1
+    assert look({"journal_errors": "1h"}).metrics["errors"] == 6001
+    assert "--lines" not in called.read_text(encoding="utf-8"), "journalctl would leave out the rest"
+
+
+def test_ever_different_errors_are_counted_in_bounded_memory(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services.Tally, "MOST", 3)
+    install(programs, "journalctl", "".join(f"2026-01-01T00:00:01+0000 api: {n}\n" for n in range(9)))
+    assert look({"journal_errors": "1h"}).metrics["errors"] == 9
+    lines = (f"2026-01-01T00:00:02+0000 sshd[{n}]: Failed none for u{n} from 192.0.2.{n} port 1" for n in range(9))
+    install(programs, "journalctl", "\n".join(lines))
+    assert look({"failed_logins": "1h"}).metrics == {"failed_logins": 9}, "how many sources there are is not known"
+
+
 # ruff: noqa: E501
 AUTHENTICATION = """\
 2026-01-01T00:00:01+0000 sshd[1]: Invalid user admin from 192.0.2.1 port 1
@@ -140,6 +160,91 @@ def test_failed_logins(programs: Path) -> None:
         "from: sudo (3), 192.0.2.1 (1), 192.0.2.2 (1), 192.0.2.7 (1)",
         "as: eve (3), root (2), admin (1)",
     ]
+
+
+def refused(number: int, moment: str = "2026-01-01T00:00:01+0000") -> str:
+    return f"{moment} sshd[{number}]: Failed password for root from 192.0.2.{number % 9} port 22 ssh2\n"
+
+
+def test_refused_logins_are_counted_to_the_last(programs: Path) -> None:
+    """Of a log that is longer than what is kept of a program's output."""
+    install(programs, "journalctl", "".join(refused(number) for number in range(20000)))
+    result = look({"failed_logins": "24h"})
+    assert result.metrics == {"failed_logins": 20000, "failed_login_sources": 9}
+    sudo = "2026-01-01T00:00:07+0000 sudo[6]:     eve : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/usr/bin/cat /{}\n"
+    install(programs, "journalctl", "".join(sudo.format(number) for number in range(20000)))
+    result = look({"sudo_use": "24h"})
+    assert result.metrics["sudo_commands"] == 20000
+    assert result.detail.splitlines()[1::10] == ["eve: /usr/bin/cat /19999", "and 19990 more"]
+
+
+def test_a_connection_with_the_number_of_an_earlier_one_counts(programs: Path) -> None:
+    gave_up = (
+        "2026-01-01T00:00:02+0000 sshd[1]: Connection closed by authenticating user root 192.0.2.1 port 1 [preauth]\n"
+    )
+    install(programs, "journalctl", refused(1) + gave_up * 2)
+    assert look({"failed_logins": "24h"}).values == {"failed_logins": 2}
+
+
+@pytest.fixture
+def log(programs: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The log of a host on which the journal cannot be read."""
+    (programs / "journalctl").write_text(
+        "#!/bin/sh\necho 'No journal files were found.' >&2\nexit 1\n", encoding="ascii"
+    )
+    (programs / "journalctl").chmod(0o755)
+    path = programs / "auth.log"
+    monkeypatch.setattr(services, "AUTHENTICATION_LOGS", (str(path),))
+    return path
+
+
+def ago(hours: float, form: str) -> str:
+    return time.strftime(form, time.localtime(time.time() - hours * 3600))
+
+
+@pytest.mark.parametrize("form", ["%b %d %H:%M:%S host", "%Y-%m-%dT%H:%M:%S.123456%z host"])
+def test_without_a_journal_the_whole_log_is_counted(log: Path, form: str) -> None:
+    form = form.replace("%z", "+00:00" if time.strftime("%z") == "+0000" else time.strftime("%z"))
+    old = refused(1, ago(30, form)) * 9
+    log.write_text(old + refused(1, ago(2, form)) * 15000 + refused(2, ago(1, form)), encoding="utf-8")
+    assert log.stat().st_size > probe.OUTPUT_LIMIT
+    assert look({"failed_logins": "24h"}).metrics == {"failed_logins": 15001, "failed_login_sources": 2}
+
+
+def test_what_was_rotated_away_within_the_window_counts(log: Path) -> None:
+    form = "%b %d %H:%M:%S host"
+    log.write_text(refused(1, ago(1, form)), encoding="utf-8")
+    for hours, name in ((2, "auth.log.1"), (20, "auth.log.2.gz"), (40, "auth.log.3.gz")):
+        text = refused(1, ago(hours, form)).encode()
+        path = log.with_name(name)
+        path.write_bytes(gzip.compress(text) if name.endswith(".gz") else text)
+        os.utime(path, (time.time() - hours * 3600,) * 2)
+    assert look({"failed_logins": "24h"}).values == {"failed_logins": 3}
+
+
+def test_a_log_with_times_of_an_unknown_form_is_unobservable(log: Path) -> None:
+    log.write_text(refused(1, "11/27 10:00 host"), encoding="utf-8")
+    with pytest.raises(probe.UnobservableError, match=r"auth.log: '11/27 10:00 host sshd.* does not begin with a time"):
+        look({"failed_logins": "24h"})
+
+
+def test_a_journal_that_breaks_off_is_not_made_up_for_by_the_log(log: Path) -> None:
+    """Some of its lines would count twice."""
+    log.write_text(refused(1, ago(1, "%b %d %H:%M:%S host")), encoding="utf-8")
+    program = log.with_name("journalctl")
+    program.write_text(f"#!/bin/sh\necho '{refused(1).strip()}'\necho 'Bad message' >&2\nexit 1\n", encoding="ascii")
+    with pytest.raises(probe.UnobservableError, match="journalctl ended with 1: Bad message"):
+        look({"failed_logins": "24h"})
+
+
+def test_a_log_that_takes_too_long_is_unobservable(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (programs / "journalctl").write_text(f"#!/bin/sh\nexec yes '{refused(1).strip()}'\n", encoding="ascii")
+    (programs / "journalctl").chmod(0o755)
+    limit = probe.Cancellation(0.3)
+    monkeypatch.setattr(probe, "time_limit", lambda: limit)
+    threading.Timer(0.3, limit.expire).start()
+    with pytest.raises(probe.UnobservableError, match=r"did not answer within 0\.3 s"):
+        look({"failed_logins": "24h"})
 
 
 def test_nobody_hides_behind_the_mark_of_automation(programs: Path) -> None:
