@@ -13,7 +13,7 @@ as_root() {
 install_system_packages() {
     local missing=() package command
     while read -r command package; do
-        command -v "$command" >/dev/null || [ -x "/usr/lib/podman/$command" ] || missing+=("$package")
+        command -v "$command" >/dev/null || [ -x "/usr/lib/podman/$command" ] || [ -f "$command" ] || missing+=("$package")
     done <<'LIST'
 podman podman
 netavark netavark
@@ -23,13 +23,14 @@ iptables iptables
 slirp4netns slirp4netns
 newuidmap uidmap
 mmdebstrap mmdebstrap
+/usr/share/keyrings/debian-archive-keyring.gpg debian-archive-keyring
+gpg gpg
 ssh openssh-client
 openssl openssl
 git git
 curl curl
 faketime faketime
 b3sum b3sum
-chromium chromium
 LIST
     python3 -c 'import ensurepip' 2>/dev/null || missing+=(python3-venv)
     [ ${#missing[@]} -eq 0 ] && return
@@ -37,9 +38,27 @@ LIST
         echo "setup: this machine has no apt-get; install these packages by hand: ${missing[*]}" >&2
         exit 1
     }
-    say "Installing ${missing[*]}"
     as_root apt-get update -qq
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+    install_packages "${missing[@]}"
+}
+
+install_packages() {
+    say "Installing $*"
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
+}
+
+# Only tests of what people see need it. A snap will not do: it is shut off from the files that they open.
+install_browser() {
+    local found
+    for found in "$(command -v google-chrome)" "$(command -v chromium)"; do
+        [[ -n $found && $found != /snap/* ]] && return
+    done
+    if apt-cache policy chromium 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+        install_packages chromium
+    else
+        say "There is no package chromium here (on Ubuntu it is a snap, which cannot open the tests' files)." \
+            "For the tests of reports and site, install Chrome: https://www.google.com/chrome/"
+    fi
 }
 
 # The first interpreter that really runs and is new enough; a shim on PATH may not be.
@@ -69,4 +88,5 @@ install_python_environment() {
 }
 
 install_system_packages
+install_browser
 install_python_environment

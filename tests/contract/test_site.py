@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.ops.runbook.plugins.plugin_utils import catalogue
 
 from tests.contract.blocks import ROOT
+from tests.reports.browser import executable
 
 CATALOGUE = catalogue.read(ROOT / "runbook_docs")
 HEALTH_CHECKS = "monitoring-procedures/health-checks.html"
@@ -120,7 +121,7 @@ def test_search_works_from_disk(site: Path) -> None:
     address = f"{(site / 'index.html').as_uri()}?q=replication"
     result = subprocess.run(
         [
-            "chromium",
+            executable(),
             "--headless",
             "--no-sandbox",
             "--disable-gpu",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -20,6 +21,13 @@ FLAGS = (
 )
 #: How long Chromium may take to answer, in seconds.
 PATIENCE = 60.0
+
+
+def executable() -> str:
+    """Chrome, where there is one: beside it, Ubuntu's chromium is a snap, which cannot open the tests' files."""
+    found = shutil.which("google-chrome") or shutil.which("chromium")
+    assert found, "there is neither google-chrome nor chromium on the PATH: run `make setup`"
+    return found
 
 
 class Chromium:
@@ -119,8 +127,8 @@ def browser(profile: Path) -> Iterator[Page]:
     """A Chromium with a profile of its own and one empty page."""
     to_browser, from_browser = os.pipe(), os.pipe()
     # Chromium reads commands from descriptor 3 and answers on 4; the shell puts the pipes there.
-    script = f'exec chromium "$@" 3<&{to_browser[0]} 4>&{from_browser[1]}'
-    command = ["bash", "-c", script, "chromium", *FLAGS.split(), f"--user-data-dir={profile}", "about:blank"]
+    script = f'exec "$0" "$@" 3<&{to_browser[0]} 4>&{from_browser[1]}'
+    command = ["bash", "-c", script, executable(), *FLAGS.split(), f"--user-data-dir={profile}", "about:blank"]
     process = subprocess.Popen(
         command,
         pass_fds=(to_browser[0], from_browser[1]),
