@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 from tests.lab.digest import digest, files_below
+from tests.lab.hosts import ADMINISTRATORS
 from tests.lab.podman import LabError, listing, podman
 from tests.lab.state import CACHE, ROOT, locked
 
@@ -23,6 +24,9 @@ PACKAGES = (
 CUSTOMIZE = ROOT / "tests/lab/image/customize.sh"
 REPOSITORY = "localhost/runbook"
 LABEL = "runbook.checkout"
+#: What of the lab goes into the golden images besides roles: secrets, certificates, and how they are deployed and kept.
+#: The other files only matter while a lab runs.
+MAKERS = ("authority.py", "deployment.py", "golden.py")
 
 
 def release() -> str:
@@ -39,9 +43,11 @@ def bare_image(suite: str) -> str:
 
 
 def golden_digest(suite: str) -> str:
-    """Stands for the platform's roles, its inventory, the bare image and this checkout (secrets are its own)."""
+    """Stands for roles and inventory of the platform, what deploys it, the bare image and this checkout's secrets."""
     inventory = [ROOT / "inventories/lab/hosts.yml", *ROOT.glob("inventories/lab/group_vars/*/platform.yml")]
-    return digest(bare_image(suite), str(ROOT), files=[*files_below(ROOT / "tests/platform"), *inventory], root=ROOT)
+    makers = [ROOT / "tests/lab" / name for name in MAKERS]
+    files = [*files_below(ROOT / "tests/platform"), *inventory, *makers]
+    return digest(bare_image(suite), str(ROOT), str(ADMINISTRATORS), files=files, root=ROOT)
 
 
 def golden_images(suite: str) -> dict[str, str]:
