@@ -10,6 +10,9 @@ from store import STORE, given, items, seals, tree
 
 from tests.scenario import Outcome, Procedure, on_all, same_changes, shell
 
+#: No time stamping authority.
+NOBODY = "http://127.0.0.1:9/"
+
 
 def looks(cases: dict[str, tuple[Procedure, tuple[str, ...]]]) -> Outcome:
     """Check runs side by side, refused with these words; the one without words predicts, and is the answer."""
@@ -62,6 +65,10 @@ def test_hold_then_release_then_deletion(
     known = tree()
     predicted = retention.run("--check")
     assert tree() == known
+    sealed, stored = seals(), items()
+    failed = retention.run(*given(tsa_url=NOBODY))
+    assert failed.record["outcome"] not in {"succeeded", "refused"}, failed.output
+    assert (seals(), set(stored) - set(items())) == (sealed, set())
     deleted = retention.run()
     assert same_changes(predicted, deleted), repr(same_changes(predicted, deleted))
     assert items("temporary/*") == []
@@ -72,6 +79,21 @@ def test_hold_then_release_then_deletion(
     assert "temporary/deep/large: deleted when due" in proven.output
     again = retention.run()
     assert again.changes == (), again.output
+
+
+def test_failure_and_interruption_of_a_hold(hold: Procedure, release: Procedure) -> None:
+    """Without a time stamp there is none; where the controller dies behind the seal there is one to be released."""
+    why = given(evidence_store_hold="case-18", runbook_reason="claim of customer 18")
+    wanted = (*given(evidence_store_items="documents/*"), *why)
+    sealed = seals()
+    failed = hold.run(*wanted, *given(tsa_url=NOBODY))
+    assert failed.record["outcome"] not in {"succeeded", "refused"}, failed.output
+    assert seals() == sealed
+    cut = hold.killed_at("Place the hold and seal it", *wanted)
+    assert (cut.killed, cut.record["outcome"]) == (True, "interrupted"), cut.output
+    assert "the hold case-18 is in force already" in " ".join(hold.run("--check", *wanted).output.split())
+    released = release.run(*why)
+    assert released.returncode == 0, released.output
 
 
 def test_export_is_recorded_and_verified_by_others(export: Procedure, verify: Procedure, tmp_path: Path) -> None:
