@@ -36,7 +36,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         variables = task_vars or {}
         host = str(variables["inventory_hostname"])
         checks = [check for check in variables[PLAN][host] if check["type"] not in arguments["ignored"]]
-        findings = sweep(FanOut(self, variables), {host: checks}, arguments["timeout"], time.time())
+        findings = sweep(FanOut(self, variables), {host: checks}, {host: arguments["timeout"]}, time.time())
         data = [finding.to_dict() for finding in findings]
         self.register_host_variables({FINDINGS: data}, VariableLayer.REGISTER_VARS)
         return {"changed": False, "findings": data, **_verdict(findings, arguments["fail_on"])}

@@ -39,8 +39,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
             return plan.refusal()
         hosts = list(variables["ansible_play_batch"])
         fan_out = FanOut(self, variables, plan.variables)
-        timeout = max(plan.options[host]["health_check_timeout"] for host in hosts)
-        findings = sweep(fan_out, {host: plan.checks[host] for host in hosts}, timeout, begun)
+        timeouts = {host: plan.options[host]["health_check_timeout"] for host in hosts}
+        findings = sweep(fan_out, {host: plan.checks[host] for host in hosts}, timeouts, begun)
         # Ansible copies a result for each callback, which takes longer than judging it: what is ok is not part of it.
         data = [finding.to_dict() for finding in findings]
         # As text: Ansible would tag and copy every value of it, at every step.

@@ -16,7 +16,7 @@ description:
     gets a finding for every check. As many hosts as there are forks are asked at a time. A task with C(run_once) does
     it for all hosts of the batch.
   - A host that cannot be reached, refuses root rights or has no Python gives one critical finding, C(reachable), and no
-    error. The host stays in the play.
+    error. Where the controller itself fails on the way to a host, the finding is unknown. The host stays in the play.
   - Sets the variable C(health_check_findings_json) to all findings, as JSON, for every host of the play.
 options:
   entry_point:

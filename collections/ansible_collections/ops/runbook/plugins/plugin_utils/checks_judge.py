@@ -134,12 +134,12 @@ def reachable(host: str, duration: float, asked: float) -> Finding:
     )
 
 
-def unreachable(host: str, title: str, detail: str, duration: float) -> Finding:
+def unreachable(host: str, title: str, detail: str, duration: float, status: str = "critical") -> Finding:
     """The finding for a host that could not be examined: the one thing wrong that is known about it."""
     return Finding(
         check=REACHABLE,
         host=host,
-        status="critical",
+        status=status,
         title=title,
         detail=detail.strip()[-2000:],
         expected="the host can be logged in to and runs the probe",

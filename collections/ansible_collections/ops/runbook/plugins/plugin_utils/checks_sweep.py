@@ -23,17 +23,23 @@ _REASONS = (
 )
 
 
-def sweep(fan_out: FanOut, checks: Mapping[str, list[dict[str, Any]]], timeout: float, begun: float) -> list[Finding]:
+def sweep(
+    fan_out: FanOut, checks: Mapping[str, list[dict[str, Any]]], timeouts: Mapping[str, float], begun: float
+) -> list[Finding]:
     """The findings of all hosts, host by host, that about the host itself first.
 
-    ``begun`` is the Unix time at which the checks were planned.
+    ``timeouts`` are the seconds that all checks of each host may take; ``begun`` is the Unix time at which they
+    were planned.
     """
-    programs = {host: program(planned, timeout).encode() for host, planned in checks.items()}
-    replies = fan_out.run_python(programs, timeout)
+    programs = {host: program(planned, timeouts[host]).encode() for host, planned in checks.items()}
+    replies = fan_out.run_python(programs, timeouts)
     return [finding for host, planned in checks.items() for finding in _findings(host, planned, replies[host], begun)]
 
 
 def _findings(host: str, checks: list[dict[str, Any]], reply: Reply, begun: float) -> list[Finding]:
+    if reply.unforeseen:
+        title = "the controller cannot ask the host, and nobody foresaw why"
+        return [checks_judge.unreachable(host, title, reply.error, reply.seconds, "unknown")]
     if reply.error:
         title = reply.error if "did not answer within" in reply.error else "the host cannot be reached"
         title = "root rights were refused" if "sudo" in reply.error else title

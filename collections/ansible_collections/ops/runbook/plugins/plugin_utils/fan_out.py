@@ -14,7 +14,7 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,13 +50,21 @@ class Reply:
     seconds: float = 0.0
     #: Why there is no answer; empty where there is one, whatever its exit status.
     error: str = ""
+    #: Whether that says nothing about the host: the controller failed in a way that nobody foresaw.
+    unforeseen: bool = False
+
+
+def _failed(error: Exception, seconds: float = 0.0) -> Reply:
+    if isinstance(error, AnsibleError | OSError):
+        return Reply(seconds=seconds, error=str(error))
+    return Reply(seconds=seconds, error=f"{type(error).__name__}: {error}", unforeseen=True)
 
 
 class _Overdue:
-    """Which command each thread runs since when, and which of them took too long."""
+    """Which command each thread runs since when, and which of them took longer than its host may take."""
 
-    def __init__(self, timeout: float) -> None:
-        self._timeout = timeout
+    def __init__(self, limits: Mapping[str, float]) -> None:
+        self._limits = limits
         self._running: dict[str, tuple[int, float]] = {}
         self._lock = threading.Lock()
 
@@ -71,9 +79,10 @@ class _Overdue:
 
     def stop(self) -> list[str]:
         """Give up what took too long: the hosts. Their programs on the controller (ssh) end."""
-        late = time.monotonic() - self._timeout
+        now = time.monotonic()
         with self._lock:
-            hosts = {host: thread for host, (thread, start) in self._running.items() if start < late}
+            running = self._running.items()
+            hosts = {host: thread for host, (thread, start) in running if now - start > self._limits[host]}
             for host in hosts:
                 del self._running[host]
         for thread in hosts.values():
@@ -119,8 +128,11 @@ class FanOut:
         found: dict[str, Any] = self._manager.get_vars(play=self._play, host=entity, task=self._task)
         return found
 
-    def run_python(self, programs: Mapping[str, bytes], timeout: float) -> dict[str, Reply]:
-        """Run a program of the standard library on each host; it comes through the pipe, so no file lands there."""
+    def run_python(self, programs: Mapping[str, bytes], timeout: float | Mapping[str, float]) -> dict[str, Reply]:
+        """Run a program of the standard library on each host; it comes through the pipe, so no file lands there.
+
+        Each host may take this many seconds (and MARGIN), or those that stand there for it.
+        """
         # Isolated, without site-packages (which take as long to find as Python to start), and no bytecode written.
         return self._run(
             programs,
@@ -154,10 +166,11 @@ class FanOut:
         handler._low_level_execute_command(line, in_data=b"-")
         return argv
 
-    def _run(self, work: Mapping[str, Any], timeout: float, prepare: Any) -> dict[str, Reply]:
+    def _run(self, work: Mapping[str, Any], timeout: float | Mapping[str, float], prepare: Any) -> dict[str, Reply]:
         waiting: queue.SimpleQueue[Any] = queue.SimpleQueue()
         answers: queue.SimpleQueue[tuple[str, Reply]] = queue.SimpleQueue()
-        overdue = _Overdue(timeout + MARGIN)
+        limits = {host: (timeout[host] if isinstance(timeout, Mapping) else timeout) + MARGIN for host in work}
+        overdue = _Overdue(limits)
         threads = min(self._forks, len(work))
         for _number in range(threads):
             # Daemons: one whose program cannot be ended must not keep the run from ending.
@@ -168,17 +181,17 @@ class FanOut:
                 variables = self.variables(host)
                 command = prepare(host, item, variables)
                 waiting.put((host, self._handler(host, variables), command, contextvars.copy_context()))
-            except AnsibleError as error:
-                answers.put((host, Reply(error=str(error))))
+            except Exception as error:  # noqa: BLE001 - one host's mistake is its answer, not the end of the others
+                answers.put((host, _failed(error)))
         for _number in range(threads):
             waiting.put(None)
-        return self._collect(work, answers, overdue, timeout + MARGIN)
+        return self._collect(answers, overdue, limits)
 
     @staticmethod
     def _collect(
-        hosts: Iterable[str], answers: queue.SimpleQueue[tuple[str, Reply]], overdue: _Overdue, limit: float
+        answers: queue.SimpleQueue[tuple[str, Reply]], overdue: _Overdue, limits: Mapping[str, float]
     ) -> dict[str, Reply]:
-        replies: dict[str, Reply] = dict.fromkeys(hosts, Reply())
+        replies: dict[str, Reply] = dict.fromkeys(limits, Reply())
         missing = set(replies)
         while missing:
             with suppress(queue.Empty):
@@ -186,6 +199,7 @@ class FanOut:
                 replies[host] = reply
                 missing.discard(host)
             for host in overdue.stop():
+                limit = limits[host]
                 replies[host] = Reply(seconds=limit, error=f"the host did not answer within {limit:g} s")
                 missing.discard(host)
         return replies
@@ -243,7 +257,7 @@ def _work(waiting: queue.SimpleQueue[Any], answers: queue.SimpleQueue[tuple[str,
         try:
             done = context.run(handler._low_level_execute_command, command.line, in_data=command.stdin or None)
             reply = Reply(done["rc"], done["stdout"], done["stderr"], time.monotonic() - start)
-        except (AnsibleError, OSError) as error:
-            reply = Reply(seconds=time.monotonic() - start, error=str(error))
+        except Exception as error:  # noqa: BLE001 - this thread has other hosts to ask
+            reply = _failed(error, time.monotonic() - start)
         if overdue.end(host):
             answers.put((host, reply))

@@ -236,13 +236,53 @@ def test_a_host_that_does_not_answer_is_given_up_and_holds_up_no_other(project: 
     # The program's own limit is out of reach here: it never starts. A child keeps the pipe open, too.
     python.write_text("#!/bin/sh\nsleep 60 &\nsleep 60\n", encoding="ascii")
     python.chmod(0o755)
-    project.write("host_vars/h1.json", {"ansible_python_interpreter": str(python)})
+    project.write("host_vars/h1.json", {"ansible_python_interpreter": str(python), "health_check_timeout": 1})
     project.write("group_vars/platform.json", {"health_checks": {"root": {"disk": "/"}}})
     start = time.monotonic()
-    findings = project.findings("-e", json.dumps({"health_check_timeout": 1}))
+    findings = project.findings()
     assert time.monotonic() - start < 55
     assert findings["h1", "reachable"]["title"] == "the host did not answer within 21 s"
     assert findings["h2", "root"]["status"] == "ok"
+
+
+def test_each_hosts_checks_take_no_longer_than_that_host_allows(project: Project) -> None:
+    project.write("host_vars/h1.json", {"health_check_timeout": 1})
+    project.write("group_vars/platform.json", {"health_checks": {"slow": {"plugin": "sleep 3"}}})
+    findings = project.findings()
+    assert findings["h1", "slow"]["title"] == "the sweep was cut off after 1 s"
+    assert findings["h2", "slow"]["status"] == "ok"
+
+
+BROKEN_CONNECTION = """
+from ansible.plugins.connection import local
+
+DOCUMENTATION = local.DOCUMENTATION.replace("name: local", "name: broken")
+
+
+class Connection(local.Connection):
+    def {method}(self, *arguments, **options):
+        raise ValueError("nobody foresaw this")
+"""
+
+
+@pytest.mark.parametrize(
+    # The task itself runs on the first host, so that a connection has to be made there.
+    ("method", "broken", "other"),
+    [("__init__", "h2", "h1"), ("exec_command", "h1", "h2")],
+)
+def test_a_mistake_on_the_way_to_one_host_is_an_unknown_and_holds_up_no_other(
+    project: Project, method: str, broken: str, other: str
+) -> None:
+    plugin = project.folder / "connection_plugins/broken.py"
+    plugin.parent.mkdir()
+    plugin.write_text(BROKEN_CONNECTION.format(method=method), encoding="ascii")
+    project.write(f"host_vars/{broken}.json", {"ansible_connection": "broken"})
+    project.write("group_vars/platform.json", {"health_checks": {"root": {"disk": "/"}}})
+    findings = project.findings("--forks", "1")
+    found = findings[broken, "reachable"]
+    assert (found["status"], found["detail"]) == ("unknown", "ValueError: nobody foresaw this")
+    assert (broken, "root") not in findings
+    assert findings[other, "root"]["status"] == "ok"
 
 
 def test_more_hosts_than_forks_are_asked_in_turn(project: Project) -> None:
