@@ -160,6 +160,14 @@ UNIT
         "systemctl start chrony; chronyc -h 127.0.0.1,/run/chrony/chronyd.sock waitsync 600 0 0 0.1 >/dev/null",
     ),
     Fault(
+        "time server lost",
+        "app2",
+        "clock",
+        WARNING,
+        "chronyc offline",
+        "chronyc online; until chronyc -c sources | grep -q '*'; do sleep 0.1; done",
+    ),
+    Fault(
         "hung service",
         "app1",
         "application",

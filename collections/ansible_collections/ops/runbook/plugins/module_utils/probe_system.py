@@ -27,6 +27,8 @@ from ansible_collections.ops.runbook.plugins.module_utils.probe import (
 )
 
 CHRONY_FIELDS = 14
+#: Reference of a host that is told to trust its own clock (`local`) while it has no source.
+CHRONY_LOCAL = "7F7F0101"
 
 
 def _percent(part: float, whole: float) -> float:
@@ -201,25 +203,42 @@ def zombies(_options: Options) -> Result:
     return result
 
 
+def _without_source(tracking: list[str], sources: list[list[str]]) -> str:
+    """What keeps chronyd from following a source; empty if it follows one, or needs none.
+
+    Its leap status tells only that there was one: it stays "Normal" for good.
+    """
+    if any(source[1] == "*" for source in sources) or (not sources and tracking[0] == CHRONY_LOCAL):
+        return ""
+    alone = f"the clock follows no time source, and was last set {span(max(0.0, time.time() - float(tracking[3])))} ago"
+    answering = sum(source[5] != "0" for source in sources)
+    return f"{alone}: of {plural(len(sources), 'source')}, {answering} answer"
+
+
 def _chrony_clock(result: Result) -> None:
     # As nobody, chronyc asks over the loopback. As root it makes a socket in /run/chrony: needed where cmdport is 0.
-    done = run(["chronyc", "-c", "tracking"], harmless=True)
+    command = ["chronyc", "-c", "-m", "tracking", "sources"]
+    done = run(command, harmless=True)
     if done.code:
-        done = run(["chronyc", "-c", "tracking"])
-    fields = done.out.strip().split(",")
+        done = run(command)
+    fields, *sources = (line.split(",") for line in done.out.strip().split("\n"))
     if done.code or len(fields) < CHRONY_FIELDS:
         reason = done.out.strip() or done.err.strip() or "no answer"
-        result.detail = "asked: chronyc tracking"
+        result.detail = "asked: chronyc tracking, sources"
         result.fault("critical", f"chronyd does not answer: {reason}")
         return
     offset = abs(float(fields[4]))
     result.detail = (
-        f"asked: chronyc tracking; source {fields[1] or fields[0]}, stratum {fields[2]}, leap status {fields[13]}"
+        f"asked: chronyc tracking, sources; source {fields[1] or fields[0]}, stratum {fields[2]}, "
+        f"leap status {fields[13]}"
     )
     if fields[13] == "Not synchronised":
         result.fault("critical", "the clock is not synchronised")
         return
     result.title = f"the clock is synchronised, off by {span(offset)}"
+    alone = _without_source(fields, sources)
+    if alone:
+        result.fault("warning", alone)
     result.values = {"offset": offset}
     result.metrics = {"offset_seconds": offset, "stratum": float(fields[2])}
 

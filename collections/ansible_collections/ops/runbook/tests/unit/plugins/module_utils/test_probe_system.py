@@ -127,21 +127,51 @@ def install(folder: Path, name: str, script: str) -> None:
     path.chmod(0o755)
 
 
-CHRONY = "echo 'C0A80001,ntp.example.org,2,1700000000.1,{offset},0,0,1,0,0,0,0,64,{leap}'"
+#: What chronyd 4.3 says: as long as a server answers, after it has gone, and of a host that trusts its own clock.
+FOLLOWS = "^,*,192.0.2.1,8,0,377,1,0.000000548,0.000000978,0.000005450"
+LOST = "^,?,192.0.2.1,8,0,0,13,0.000000548,0.000000978,0.000005450"
+CHRONY = "C0A80001,ntp.example.org,2,{set},{offset},0.00000043,0,0.014,0.013,3.658,0.000010768,0.000065273,64,{leap}"
+LOCAL = "7F7F0101,,8,1795783449.6,0.0,0.0,0.0,0.000,0.000,0.000,0.0,0.0,0.0,Normal"
+
+
+def chronyc(folder: Path, *sources: str, offset: str = "0", leap: str = "Normal", tracking: str = CHRONY) -> None:
+    said = tracking.format(set=time.time() - 7200, offset=offset, leap=leap)
+    install(folder, "chronyc", "cat <<'END'\n" + "\n".join([said, *sources]) + "\nEND")
 
 
 def test_a_clock_that_chrony_keeps(programs: Path) -> None:
-    install(programs, "chronyc", CHRONY.format(offset="-0.025", leap="Normal"))
+    chronyc(programs, FOLLOWS, LOST, offset="-0.025")
     result = look({"clock": True, "source": "chrony"})
     assert (result.faults, result.values) == ([], {"offset": 0.025})
-    assert "asked: chronyc tracking; source ntp.example.org, stratum 2" in result.detail
+    assert "asked: chronyc tracking, sources; source ntp.example.org, stratum 2" in result.detail
 
 
 def test_a_clock_that_chrony_cannot_keep(programs: Path) -> None:
-    install(programs, "chronyc", CHRONY.format(offset="0", leap="Not synchronised"))
+    chronyc(programs, LOST, leap="Not synchronised")
     assert faults({"clock": True, "source": "chrony"}) == ["the clock is not synchronised"]
     install(programs, "chronyc", "echo '506 Cannot talk to daemon'; exit 1")
     assert faults({"clock": True, "source": "chrony"}) == ["chronyd does not answer: 506 Cannot talk to daemon"]
+
+
+def test_a_clock_that_nothing_sets_any_more(programs: Path) -> None:
+    alone = "the clock follows no time source, and was last set 2 h ago: of "
+    spec = {"clock": True, "source": "chrony"}
+    chronyc(programs, LOST, LOST, offset="0.05")
+    result = look(spec)
+    assert result.faults == [("warning", f"{alone}2 sources, 0 answer")]
+    assert result.values == {"offset": 0.05}
+    chronyc(programs, FOLLOWS.replace("*", "x"), LOST)
+    assert faults(spec) == [f"{alone}2 sources, 1 answer"]
+    chronyc(programs)
+    assert faults(spec) == [f"{alone}0 sources, 0 answer"]
+
+
+def test_a_clock_that_others_follow_needs_no_source(programs: Path) -> None:
+    spec = {"clock": True, "source": "chrony"}
+    chronyc(programs, tracking=LOCAL)
+    assert faults(spec) == []
+    chronyc(programs, LOST, tracking=LOCAL)
+    assert len(faults(spec)) == 1, "it has a server, which does not answer"
 
 
 def test_a_clock_that_systemd_knows(programs: Path) -> None:
