@@ -107,6 +107,11 @@ def test_certificates_and_replication_are_in_the_outlook(days: TwoDays) -> None:
     assert forecasts["database", "db1"]["growth_bytes_per_day"] is not None
 
 
+def test_a_database_knows_the_space_that_is_left_to_it(days: TwoDays) -> None:
+    free = float(shell("db1", "df --output=avail --block-size=1 /var/lib/postgresql | tail -1"))
+    assert days.finding("db1", "PostgreSQL")["metrics"]["free_bytes"] == pytest.approx(free, rel=0.2)
+
+
 def test_logins_and_sudo_since_yesterday(days: TwoDays) -> None:
     logins = days.finding("proxy1", "failed logins")
     assert logins["metrics"]["failed_logins"] >= 3

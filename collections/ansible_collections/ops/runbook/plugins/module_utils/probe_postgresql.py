@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import Any
@@ -35,7 +36,8 @@ SELECT json_build_object(
           FROM pg_stat_activity WHERE xact_start IS NOT NULL AND backend_type = 'client backend' AND pid <> pg_backend_pid()
           ORDER BY xact_start LIMIT 1),
   'age', (SELECT max(age(datfrozenxid)) FROM pg_database),
-  'bytes', (SELECT sum(pg_database_size(oid)) FROM pg_database)
+  'bytes', (SELECT sum(pg_database_size(oid)) FROM pg_database),
+  'directory', (SELECT setting FROM pg_settings WHERE name = 'data_directory')
 )"""
 
 REPLICATION = """
@@ -118,6 +120,11 @@ def postgresql(options: Options) -> Result:
         "database_bytes": float(seen["bytes"]),
         "uptime_seconds": round(seen["up"]),
     }
+    # Of another server the path means nothing here. Who may not know it is told none, who may not look gets no number.
+    if options["subject"] is True and seen["directory"]:
+        with contextlib.suppress(PermissionError):
+            room = os.statvfs(seen["directory"])
+            result.metrics["free_bytes"] = float(room.f_bavail * room.f_frsize)
     return result
 
 

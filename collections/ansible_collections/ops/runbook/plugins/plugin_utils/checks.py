@@ -389,6 +389,7 @@ _DATABASE = {
             "transaction_seconds": "age of the oldest transaction",
             "wraparound_percent": "transaction ids used up since the last freeze",
             "database_bytes": "size of all databases",
+            "free_bytes": "space that is left to them, where their data directory is (local server)",
             "uptime_seconds": "time since the server started",
         },
     ),

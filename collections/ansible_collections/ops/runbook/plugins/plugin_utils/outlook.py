@@ -286,7 +286,8 @@ def _status(days_left: float | None, limits: Limits) -> str:
 
 def _finding(forecast: Forecast, limits: Limits) -> Finding:
     left, growth = forecast.days_left or 0.0, forecast.growth_bytes_per_day or 0.0
-    used = f"{size(forecast.now_bytes or 0)} of {size(forecast.size_bytes or 0)} used"
+    whole = f" of {size(forecast.size_bytes)}" if forecast.size_bytes else ""
+    used = f"{size(forecast.now_bytes or 0)}{whole} used"
     return Finding(
         check=f"{forecast.kind} outlook: {forecast.check}",
         host=forecast.host,

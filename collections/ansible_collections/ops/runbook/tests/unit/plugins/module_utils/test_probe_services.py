@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import threading
 import time
@@ -311,6 +312,25 @@ def test_a_database_that_does_not_answer(programs: Path) -> None:
     for kind in ("replication", "wal_archive"):
         with pytest.raises(probe.UnobservableError, match="connection refused"):
             look({kind: True})
+
+
+SERVER = {
+    "version": "15.14", "standby": False, "up": "86400.5", "connections": 12, "most": 97, "oldest": 0, "who": None,
+    "age": "1000000", "bytes": 31000000,
+}  # fmt: skip
+
+
+def server(folder: Path, **values: Any) -> None:
+    psql(folder, json.dumps({**SERVER, "directory": str(folder), **values}))
+
+
+def test_a_local_database_knows_the_space_that_is_left_to_it(programs: Path) -> None:
+    server(programs)
+    room = os.statvfs(programs)
+    assert look({"postgresql": True}).metrics["free_bytes"] == pytest.approx(room.f_bavail * room.f_frsize, rel=0.01)
+    assert "free_bytes" not in look({"postgresql": "host=db.example.org"}).metrics
+    server(programs, directory=None)
+    assert "free_bytes" not in look({"postgresql": True}).metrics
 
 
 PRIMARY = """{"standby": false, "standbys": [{"name": "db2", "state": "streaming", "bytes": 2048, "seconds": 0.5}],

@@ -117,10 +117,20 @@ def test_enlarged_file_system_counts_with_its_new_size() -> None:
     assert only(forecasts(report(0, disk(900, size=2000)), history, Limits())).days_left == pytest.approx(110)
 
 
-def test_database_grows_without_an_end_of_its_own() -> None:
-    def grown(used: float) -> Finding:
-        return Finding("PostgreSQL", "db1", "ok", type="postgresql", metrics={"database_bytes": used * MIB})
+def grown(used: float, **more: float) -> Finding:
+    return Finding("PostgreSQL", "db1", "ok", type="postgresql", metrics={"database_bytes": used * MIB, **more})
 
+
+def test_database_is_full_when_it_has_used_up_the_space_beside_it() -> None:
+    history = [report(2, grown(10)), report(1, grown(20))]
+    made = forecasts(report(0, grown(30, free_bytes=50 * MIB)), history, Limits())
+    assert only(made).days_left == pytest.approx(5)
+    (finding,) = findings(made, Limits())
+    assert (finding.check, finding.status) == ("database outlook: PostgreSQL", "critical")
+    assert finding.detail.startswith("grows 10 MiB a day; 30 MiB used; 3 reports over")
+
+
+def test_database_elsewhere_grows_without_an_end_of_its_own() -> None:
     made = forecasts(report(0, grown(30)), [report(2, grown(10)), report(1, grown(20))], Limits())
     assert only(made).growth_bytes_per_day == pytest.approx(10 * MIB)
     assert only(made).days_left is None
