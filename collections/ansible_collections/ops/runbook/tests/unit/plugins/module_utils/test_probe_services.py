@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from ansible_collections.ops.runbook.plugins.module_utils import probe, probe_postgresql
 from ansible_collections.ops.runbook.plugins.module_utils import probe_services as services
+from ansible_collections.ops.runbook.plugins.plugin_utils.checks_judge import judge
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_resolve import resolve
 
 LOADED = (services, probe_postgresql)  # importing them registers their checks
@@ -331,6 +332,40 @@ def test_a_local_database_knows_the_space_that_is_left_to_it(programs: Path) -> 
     assert "free_bytes" not in look({"postgresql": "host=db.example.org"}).metrics
     server(programs, directory=None)
     assert "free_bytes" not in look({"postgresql": True}).metrics
+
+
+@pytest.mark.parametrize(
+    ("values", "status", "text"),
+    [
+        ({}, "ok", "PostgreSQL 15.14 (primary) answers, 12 connections"),
+        ({"connections": 77}, "ok", "PostgreSQL 15.14 (primary) answers, 77 connections"),
+        ({"connections": 78}, "warning", "connections in use: 80.4 % (warning from 80 %)"),
+        ({"connections": 93}, "critical", "connections in use: 95.9 % (critical from 95 %)"),
+        ({"oldest": 899}, "ok", "PostgreSQL 15.14 (primary) answers, 12 connections"),
+        ({"oldest": 900}, "warning", "oldest transaction: 15 min (warning from 15 min)"),
+        ({"oldest": 7200}, "critical", "oldest transaction: 2 h (critical from 2 h)"),
+        ({"age": str(2**29 - 2**22)}, "ok", "PostgreSQL 15.14 (primary) answers, 12 connections"),
+        ({"age": str(2**29)}, "warning", "transaction ids used up: 25 % (warning from 25 %)"),
+        ({"age": str(2**30)}, "critical", "transaction ids used up: 50 % (critical from 50 %)"),
+    ],
+)
+def test_a_server_is_judged(programs: Path, values: dict[str, Any], status: str, text: str) -> None:
+    server(programs, **values)
+    finding = judge(resolve("x", {"postgresql": True}), vars(look({"postgresql": True})), "db1")
+    assert (finding.status, finding.title) == (status, text)
+
+
+def test_the_oldest_transaction_is_named(programs: Path) -> None:
+    server(programs, oldest=90, who="process 42, api@evidence from local, active: SELECT 1")
+    assert look({"postgresql": True}).detail.endswith("90 s: process 42, api@evidence from local, active: SELECT 1")
+
+
+@pytest.mark.parametrize(("standby", "role", "wrong"), [(False, "standby", "primary"), (True, "primary", "standby")])
+def test_a_server_in_the_wrong_role(programs: Path, standby: bool, role: str, wrong: str) -> None:
+    server(programs, standby=standby)
+    assert faults({"postgresql": True, "role": role}) == [f"PostgreSQL is a {wrong}, not a {role}"]
+    assert faults({"postgresql": True, "role": wrong}) == []
+    assert faults({"postgresql": True}) == []
 
 
 PRIMARY = """{"standby": false, "standbys": [{"name": "db2", "state": "streaming", "bytes": 2048, "seconds": 0.5}],
