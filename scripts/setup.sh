@@ -87,6 +87,18 @@ install_python_environment() {
     cp requirements.lock "$stamp"
 }
 
+# The oldest that hosts may have: the program that they get is tested on it. A shim on PATH may not be it.
+install_oldest_python() {
+    local candidate
+    for candidate in "$HOME"/.pyenv/versions/3.9.*/bin/python python3.9 \
+        "${XDG_DATA_HOME:-$HOME/.local/share}"/uv/python/cpython-3.9.*/bin/python3.9; do
+        "$candidate" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 9))' 2>/dev/null && return
+    done
+    say "Installing Python 3.9 for the tests"
+    .bootstrap/bin/uv python install --quiet 3.9 || say "That failed: the test that the probe runs on it will fail, too."
+}
+
 install_system_packages
 install_browser
 install_python_environment
+install_oldest_python
