@@ -37,6 +37,11 @@ class Project:
         (folder / "ansible.cfg").touch()
         self.write("hosts.json", {"platform": {"hosts": {"h1": {}, "h2": {}}, "vars": {"ansible_connection": "local"}}})
         self.write("group_vars/all.json", {"health_check_baseline": {}})
+        #: Exists as soon as a program has run on a host.
+        self.touched = folder / "touched"
+        self.python = folder / "python"
+        self.python.write_text(f'#!/bin/sh\n: > {self.touched}\nexec {sys.executable} "$@"\n', encoding="ascii")
+        self.python.chmod(0o755)
 
     def write(self, name: str, data: Any) -> None:
         path = self.folder / name
@@ -54,7 +59,7 @@ class Project:
             "ANSIBLE_CONFIG": str(self.folder / "ansible.cfg"),
             "ANSIBLE_ROLES_PATH": str(PROJECT / "roles"),
             "ANSIBLE_COLLECTIONS_PATH": str(PROJECT / "collections"),
-            "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
+            "ANSIBLE_PYTHON_INTERPRETER": str(self.python),
             "ANSIBLE_LOCALHOST_WARNING": "false",
         }
         program = str(Path(sys.executable).with_name("ansible-playbook"))
@@ -70,10 +75,11 @@ class Project:
 
     def refusal(self, *options: str, **how: Any) -> str:
         """The message of a run that has to be refused before a host is touched."""
+        self.touched.unlink(missing_ok=True)
         done = self.run(*options, **how)
         assert done.returncode != 0
         assert '"refused": true' in done.stdout
-        assert "Run every check of every host" not in done.stdout
+        assert not self.touched.exists()
         return done.stdout + done.stderr
 
 
@@ -100,6 +106,7 @@ def test_contributions_of_all_groups_host_play_and_command_line_add_up(project: 
     findings = project.findings(
         "-e", json.dumps({"health_checks": {"swap": False}}), play={"health_checks": {"play": {"file": "/"}}}
     )
+    assert project.touched.exists()
     names = {host: {check for at, check in findings if at == host} for host in ("h1", "h2")}
     assert names["h1"] == {"reachable", "zombies", "root", "one", "two", "play"}
     assert names["h2"] == {"reachable", "zombies", "root", "play"}
@@ -221,7 +228,7 @@ def test_a_host_that_cannot_be_reached_is_a_finding(project: Project) -> None:
     ],
 )
 def test_a_host_that_answers_nonsense_is_a_finding(project: Project, tmp_path: Path, script: str, title: str) -> None:
-    python = tmp_path / "python"
+    python = tmp_path / "other-python"
     python.write_text(f"#!/bin/sh\n{script}\n", encoding="ascii")
     python.chmod(0o755)
     project.write("host_vars/h1.json", {"ansible_python_interpreter": str(python)})
@@ -232,7 +239,7 @@ def test_a_host_that_answers_nonsense_is_a_finding(project: Project, tmp_path: P
 
 
 def test_a_host_that_does_not_answer_is_given_up_and_holds_up_no_other(project: Project, tmp_path: Path) -> None:
-    python = tmp_path / "python"
+    python = tmp_path / "other-python"
     # The program's own limit is out of reach here: it never starts. A child keeps the pipe open, too.
     python.write_text("#!/bin/sh\nsleep 60 &\nsleep 60\n", encoding="ascii")
     python.chmod(0o755)
