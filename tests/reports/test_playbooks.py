@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
 import stat
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -36,17 +39,26 @@ class Controller:
         self.store = ReportStore(self.state)
         self.hosts: dict[str, Mapping[str, Any]] = {}
 
-    def run(self, playbook: str, *options: str) -> subprocess.CompletedProcess[str]:
+    def command(self, playbook: str, *options: str) -> dict[str, Any]:
+        """What runs the playbook, for subprocess."""
         inventory = self.folder / "inventory.json"
         inventory.write_text(json.dumps({"platform": {"hosts": self.hosts}}), encoding="utf-8")
-        return subprocess.run(
-            ["ansible-playbook", "-i", inventory, playbook, *options],
-            cwd=ROOT,
-            env={**os.environ, "RUNBOOK_STATE_DIR": str(self.state), "COLUMNS": "100"},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        environment = {**os.environ, "RUNBOOK_STATE_DIR": str(self.state), "COLUMNS": "100", "TERM": "xterm"}
+        return {"args": ["ansible-playbook", "-i", inventory, playbook, *options], "cwd": ROOT, "env": environment}
+
+    def run(self, playbook: str, *options: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(**self.command(playbook, *options), capture_output=True, text=True, check=False)
+
+    def shown(self, playbook: str, *options: str) -> str:
+        """What a terminal gets."""
+        ours, theirs = pty.openpty()
+        with subprocess.Popen(**self.command(playbook, *options), stdin=theirs, stdout=theirs, stderr=theirs):
+            os.close(theirs)
+            parts = []
+            with suppress(OSError), os.fdopen(ours, "rb", buffering=0) as terminal:  # an error is how its end shows
+                while part := terminal.read(1 << 16):
+                    parts.append(part)
+        return b"".join(parts).decode().replace("\r\n", "\n")
 
     def report(self, procedure: str) -> Report:
         """The newest report."""
@@ -80,6 +92,16 @@ def test_run_fails_and_says_why(day: Controller) -> None:
         "findings.json", "findings.prom", "junit.xml", "report.html",
     ]  # fmt: skip
     assert f"Report: {entry.path}/report.html" in result.stdout
+
+
+def test_a_terminal_shows_how_bad_it_is_in_colours(day: Controller) -> None:
+    lines = day.shown(PUBLISH).splitlines()
+    colours = {"critical": "0;31", "unknown": "1;35", "warning": "0;33"}
+    for status, colour in colours.items():
+        rows = [line for line in lines if re.match(rf"(\x1b\[[\d;]*m)?{status} ", line)]
+        assert rows, status
+        assert all(line.startswith(f"\x1b[{colour}m{status} ") for line in rows), rows
+    assert "\x1b[" not in day.run(PUBLISH).stdout
 
 
 def test_limit_keeps_the_report(day: Controller) -> None:
