@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import MAXYEAR, MINYEAR, UTC, date, datetime, time, timedelta, tzinfo
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -111,18 +111,25 @@ def _single(entry: Mapping[str, Any], common: Mapping[str, Any]) -> Single:
 
 def _moment(key: str, value: Any) -> datetime:
     """A moment on the wall clock, or an instant; a day means its beginning, or for ``until`` its end."""
-    if isinstance(value, datetime):
-        return value
+    found = value if isinstance(value, datetime) else _parsed(key, str(value).strip())
+    # The calendar ends there: in another time zone, or a day later, is no time any more.
+    if not MINYEAR < found.year < MAXYEAR:
+        raise EntryError(f"{key} is {str(value)!r}; its year lies between {MINYEAR + 1} and {MAXYEAR - 1}")
+    if isinstance(found, datetime):
+        return found
+    return end_of(found) if key == "until" else datetime.combine(found, time())
+
+
+def _parsed(key: str, text: str) -> date | datetime:
+    """A day, or a time."""
     try:
-        day = date.fromisoformat(str(value).strip())
+        return date.fromisoformat(text)
     except ValueError:
-        day = None
-    if day is not None:
-        return end_of(day) if key == "until" else datetime.combine(day, time())
+        pass
     try:
-        return datetime.fromisoformat(str(value).strip())
+        return datetime.fromisoformat(text)
     except ValueError as error:
-        raise EntryError(f'{key} is {str(value)!r}, not a day "2026-12-18" or a time "2026-12-18 20:00"') from error
+        raise EntryError(f'{key} is {text!r}, not a day "2026-12-18" or a time "2026-12-18 20:00"') from error
 
 
 def _zone(name: Any) -> tzinfo:

@@ -52,6 +52,12 @@ WRONG = {
     "no name": (without(WEEKLY, "name"), ["lacks name"]),
     "both kinds": (WEEKLY | SINGLE, ["'days' of a weekly window and 'from' of a single one"]),
     "no date": (SINGLE | {"from": "Christmas"}, ["from is 'Christmas'", '"2026-12-18 20:00"']),
+    "last day of the calendar": (SINGLE | {"until": "9999-12-31"}, ["until is '9999-12-31'", "between 2 and 9998"]),
+    "last time of the calendar": (
+        SINGLE | {"until": "9999-12-31 23:59", "timezone": "America/New_York"},
+        ["until is '9999-12-31 23:59'", "between 2 and 9998"],
+    ),
+    "first time of the calendar": (SINGLE | {"from": "0001-01-01 00:00+14:00"}, ["from is '0001-01-01 00:00+14:00'"]),
     "one offset": (SINGLE | {"from": "2026-12-12 06:00+01:00"}, ["one of from and until has an offset"]),
     "no mapping": ("always", ["'always' is not a mapping"]),
 }
