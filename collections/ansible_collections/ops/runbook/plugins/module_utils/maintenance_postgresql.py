@@ -84,7 +84,7 @@ class PostgreSQL(Area):
             database, _space, rest = item.subject.partition(": ")
             self._ask(
                 database,
-                f"SET lock_timeout = '{self.options['lock_timeout']}s'; SET vacuum_cost_delay = '{self.options['cost_delay']}ms';\n{rest};",
+                f"SET lock_timeout = '{self.options['lock_timeout']}ms'; SET vacuum_cost_delay = '{self.options['cost_delay']}ms';\n{rest};",
                 read_only=False,
             )
 

@@ -160,7 +160,8 @@ class Options:
             "rows": self._positive("postgresql_rows"),
             "fraction": self._amount("postgresql_fraction", "percent") / 100,
             "freeze_fraction": self._amount("postgresql_freeze_fraction", "percent") / 100,
-            "lock_timeout": int(self._amount("postgresql_lock_timeout", "duration")),
+            # In whole milliseconds, which is what PostgreSQL has; 0 would be to wait for ever.
+            "lock_timeout": max(1, round(self._amount("postgresql_lock_timeout", "duration") * 1000)),
             "cost_delay": self._amount("postgresql_cost_delay", "duration") * 1000,
             "lag": self._amount("postgresql_lag", "bytes"),
             "transaction_age": self._amount("postgresql_transaction_age", "duration"),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import shutil
 import struct
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from ansible_collections.ops.runbook.plugins.module_utils import maintenance, maintenance_files, maintenance_packages
 from ansible_collections.ops.runbook.plugins.module_utils.maintenance import Item, MaintenanceError, Remover, real_root
 from ansible_collections.ops.runbook.plugins.module_utils.maintenance_files import (
@@ -24,8 +27,10 @@ from ansible_collections.ops.runbook.plugins.module_utils.maintenance_files impo
 )
 from ansible_collections.ops.runbook.plugins.module_utils.maintenance_packages import Orphans, PackageCache
 from ansible_collections.ops.runbook.plugins.module_utils.maintenance_postgresql import PostgreSQL
+from ansible_collections.ops.runbook.plugins.plugin_utils.maintenance_options import Options
 
 DAY = 86400.0
+DEFAULTS = Path(__file__).resolve().parents[8] / "roles/routine_maintenance/defaults/main.yml"
 
 
 def subjects(items: list[Item], root: Path) -> set[str]:
@@ -366,6 +371,40 @@ def test_a_busy_server_is_left_alone() -> None:
     assert area.busy({"lag": 0, "transaction": 14}) == ""
     assert area.busy({"lag": 11 * 2**20, "transaction": 0}) == "a standby is 11 MiB behind"
     assert area.busy({"lag": 0, "transaction": 16}) == "a transaction has been open for 16 s"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """A PostgreSQL server of its own with a table; gives what starts a session that says something."""
+    programs = max(Path("/usr/lib/postgresql").iterdir(), key=lambda path: int(path.name)) / "bin"
+    with tempfile.TemporaryDirectory() as home:
+        shutil.chown(home, "postgres")
+        as_postgres = ["runuser", "-u", "postgres", "--"]
+        subprocess.run([*as_postgres, programs / "initdb", "--no-sync", "-D", f"{home}/data"], check=True, cwd=home)
+        settings = f"-c listen_addresses= -c port=5999 -c unix_socket_directories={home} -c fsync=off"
+        control = [*as_postgres, programs / "pg_ctl", "-D", f"{home}/data", "-w", "-l", f"{home}/log"]
+        subprocess.run([*control, "-o", settings, "start"], check=True, cwd=home)
+        monkeypatch.setenv("PGHOST", home)
+        psql = [*as_postgres, "psql", "-XAtq", "-p", "5999", "-d", "postgres", "-c"]
+        subprocess.run([*psql, "CREATE TABLE readings (value int)"], check=True, cwd=home)
+        yield lambda text: subprocess.Popen([*psql, text], cwd=home, text=True, stdout=subprocess.PIPE)
+        subprocess.run([*control, "-m", "immediate", "stop"], check=True, cwd=home)
+
+
+def test_a_vacuum_waits_for_a_lock_no_longer_than_it_may(server: Callable[[str], subprocess.Popen[str]]) -> None:
+    """Half a second is not for ever."""
+    given = {"log_promise": "1d", "log_keep": "1d", "postgresql_port": 5999, "postgresql_lock_timeout": "500ms"}
+    defaults = yaml.safe_load(DEFAULTS.read_text(encoding="utf-8"))
+    options = Options(defaults | {f"routine_maintenance_{name}": value for name, value in given.items()})
+    job = options.job({})["areas"]["postgresql"]
+    holder = server("BEGIN; LOCK readings; SELECT 'held'; SELECT pg_sleep(8)")
+    while "1" not in server("SELECT count(*) FROM pg_locks WHERE mode = 'AccessExclusiveLock'").communicate()[0]:
+        time.sleep(0.1)
+    with pytest.raises(MaintenanceError, match="lock timeout"):
+        PostgreSQL(job).apply([Item("postgresql", "postgres: VACUUM (ANALYZE) public.readings")])
+    assert holder.poll() is None, "it waited until the lock was free"
+    holder.kill()
+    holder.wait()
 
 
 # The whole
