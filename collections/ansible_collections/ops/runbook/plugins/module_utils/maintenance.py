@@ -10,6 +10,7 @@ An area plans items and applies them. Planning writes nothing.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -165,7 +166,10 @@ class Remover:
         self.root = root
 
     def remove(self, path: str) -> None:
-        """Remove a file, a symbolic link or an empty directory; what has gone already is no error."""
+        """Remove a file, a symbolic link or an empty directory.
+
+        What has gone already is no error, nor is a directory that somebody has put something into: it stays.
+        """
         try:
             folder = self._open(Path(path).relative_to(self.root).parts[:-1])
         except FileNotFoundError:
@@ -179,6 +183,8 @@ class Remover:
         except FileNotFoundError:
             return
         except OSError as error:
+            if error.errno == errno.ENOTEMPTY:
+                return
             raise MaintenanceError(f"{path} cannot be removed: {error.strerror}") from error
         finally:
             os.close(folder)

@@ -191,6 +191,16 @@ def test_a_file_that_was_opened_after_the_plan_stays(tmp_path: Path) -> None:
     assert (tmp_path / "late").exists()
 
 
+def test_a_folder_that_was_used_again_after_the_plan_stays(tmp_path: Path) -> None:
+    aged(tmp_path / "folder/old", 0)
+    aged(tmp_path / "other", 0)
+    area = temporary(tmp_path, 11)
+    items = area.plan()
+    aged(tmp_path / "folder/new", -5)
+    area.apply(items)
+    assert [path.name for path in tmp_path.rglob("*")] == ["folder", "new"]
+
+
 def test_links_go_and_their_targets_stay(tmp_path: Path) -> None:
     target = aged(tmp_path / "elsewhere/target", -5)
     (tmp_path / "tmp").mkdir()
