@@ -45,7 +45,7 @@ SELECT json_build_object(
   'standby', pg_is_in_recovery(),
   'standbys', (SELECT coalesce(json_agg(json_build_object(
       'name', coalesce(nullif(application_name, ''), host(client_addr), 'local'), 'state', state,
-      'bytes', CASE WHEN pg_is_in_recovery() THEN 0 ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) END,
+      'bytes', CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), replay_lsn) END,
       'seconds', coalesce(extract(epoch FROM replay_lag), 0))), '[]'::json) FROM pg_stat_replication WHERE state <> 'backup'),
   'slots', (SELECT coalesce(json_agg(json_build_object('name', slot_name, 'active', active,
       'bytes', CASE WHEN pg_is_in_recovery() THEN 0 ELSE pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) END)), '[]'::json)
@@ -131,6 +131,9 @@ def postgresql(options: Options) -> Result:
 def _primary(seen: dict[str, Any], options: Options) -> Result:
     standbys, slots = seen["standbys"], seen["slots"]
     streaming = [item for item in standbys if item["state"] == "streaming"]
+    for item in standbys:
+        # The server goes on showing the last lag that it measured; who has everything is behind nobody.
+        item["seconds"] = 0 if item["bytes"] == 0 else item["seconds"]
     lag_bytes = max((item["bytes"] or 0 for item in standbys), default=0)
     lag = max((item["seconds"] for item in standbys), default=0)
     retained = max((item["bytes"] or 0 for item in slots), default=0)

@@ -380,6 +380,12 @@ def test_a_primary_judges_the_link(programs: Path) -> None:
     assert "slot db3 is not in use and keeps 1.0 MiB" in result.detail
     assert faults({"replication": True, "standbys": 2}) == ["1 of 2 standby servers connected"]
     assert faults({"replication": True, "role": "standby"}) == ["PostgreSQL is a primary, not a standby"]
+    # The last lag that was measured stays to be seen when the standby has everything.
+    psql(programs, PRIMARY.replace("2048", "0").replace("0.5", "19"))
+    assert look({"replication": True}).values == {"lag_bytes": 0, "lag": 0, "retained_bytes": 1048576}
+    # A standby that feeds another one does not know how much that lacks.
+    psql(programs, PRIMARY.replace("2048", "null").replace("0.5", "19"))
+    assert look({"replication": True}).values == {"lag_bytes": 0, "lag": 19, "retained_bytes": 1048576}
 
 
 def test_a_standby_leaves_the_link_to_the_primary(programs: Path) -> None:
