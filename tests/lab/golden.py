@@ -17,10 +17,12 @@ from tests.lab.podman import LabError, podman
 from tests.lab.state import ROOT, Lab, locked
 
 SITE = ROOT / "tests/platform/site.yml"
-#: Every lab made from the images makes its own: see image/customize.sh.
+#: Every lab made from the images makes its own identity: see image/customize.sh. apt's cache of packages, which
+#: `clean` removes too, would be made in each lab by each host's first question to apt.
 FORGET_IDENTITY = """
 systemctl stop evidence-api nginx 2>/dev/null
 apt-get clean
+apt-cache gencaches
 rm -rf /etc/ssh/ssh_host_* /home/*/.ssh /home/*/.ansible /root/.ansible /var/log/journal/*
 : >/etc/machine-id
 """
