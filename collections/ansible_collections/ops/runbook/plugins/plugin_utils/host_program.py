@@ -8,7 +8,7 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.joined import part
 #: Program → its parts, in the order in which they need each other; the last has `main`.
 PROGRAMS = {
     "database_backup": ("basics", "retention", "objects", "pgbackrest", "database"),
-    "file_backup": ("basics", "retention", "receipt", "objects", "restic", "files"),
+    "file_backup": ("basics", "retention", "receipt", "objects", "restic", "store", "files"),
 }
 
 
