@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +169,12 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         if self._check:
             return result
         self._touched = True
-        checkpoint = self._store.seal(log, candidates)
+        try:
+            checkpoint = self._store.seal(log, candidates)
+        except (EvidenceError, SealingError):
+            with suppress(EvidenceError):  # of a store that does not answer; the next seal forgets it
+                self._discard()
+            raise
         return {
             **result,
             "checkpoint": checkpoint.text,
