@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import shlex
-import subprocess
 from pathlib import Path
 
 import pytest
 from store import INVENTORIES
 
-from tests.scenario import ROOT, Procedure, changed_files, files, same_changes, shell
+from tests.scenario import Procedure, changed_files, files, same_changes, shell
+from tests.schedules import hosts_of, installing, service_of_timer
 
-CONTROLLER = "controller: {hosts: {app2: }}\n"
 UNITS = ("ops-runbook-evidence-seal", "ops-runbook-evidence-verification")
 
 
 @pytest.fixture(scope="module")
 def schedule(state: Path, tmp_path_factory: pytest.TempPathFactory) -> Procedure:
-    inventory = tmp_path_factory.mktemp("inventory") / "controller.yml"
-    inventory.write_text(CONTROLLER, encoding="utf-8")
-    return Procedure("backup_recovery/evidence_protection_schedule", (ROOT / "inventories/lab", inventory), state)
+    return installing("evidence_protection_schedule", "app2", state, tmp_path_factory.mktemp("inventory"))
 
 
 def test_bad_input_for_the_schedule(schedule: Procedure) -> None:
@@ -40,16 +36,7 @@ def test_check_mode_predicts_and_success_schedules_both(schedule: Procedure) -> 
     assert applied.returncode == 0, applied.output
     assert same_changes(predicted, applied), repr(same_changes(predicted, applied))
     for unit in UNITS:
-        assert shell("app2", f"systemctl is-active {unit}.timer; systemctl is-enabled {unit}.timer").split() == [
-            "active",
-            "enabled",
-        ]
-        shell("app2", f"systemd-analyze verify --man=no {unit}.timer")
-        lines = shell("app2", f"systemctl cat {unit}.service").splitlines()
-        values = dict(line.split("=", 1) for line in lines if "=" in line)
-        words = [*shlex.split(values["ExecStart"]), "--list-hosts"]
-        listed = subprocess.run(words, cwd=values["WorkingDirectory"], check=True, capture_output=True, text=True)
-        assert "store1" in listed.stdout
+        assert "store1" in hosts_of(service_of_timer("app2", unit))
     again = schedule.run()
     assert (again.returncode, again.changes) == (0, ())
 
