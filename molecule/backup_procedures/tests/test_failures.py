@@ -110,6 +110,24 @@ def test_failure_of_a_wrong_cipher_says_so() -> None:
     assert answer["cause"] == "cipher", answer
 
 
+def shrunk(folder: str, owner: str, room: int) -> tuple[str, str]:
+    """Scripts that leave a folder of the store so many MiB of room, and that give it back with what came meanwhile."""
+    owned = f"mode=0700,uid=$(id -u {owner}),gid=$(id -g {owner})"
+    small = f"""
+        cp -a {folder} /root/repository
+        mount -t tmpfs -o size=$(( $(du -sm {folder} | cut -f1) + {room} ))m,{owned} full {folder}
+        cp -a /root/repository/. {folder}/
+    """
+    # Log that came meanwhile belongs into the archive: without it there would be a gap.
+    large = f"""
+        cp -a {folder}/. /root/repository/
+        umount {folder}
+        cp -an /root/repository/. {folder}/
+        rm -r /root/repository
+    """
+    return small, large
+
+
 def test_failure_of_a_store_that_does_not_answer_or_is_full() -> None:
     with undone("store1", "systemctl stop rclone-restic", "systemctl start rclone-restic"):
         answer = program(f"{FILES} run --kind all", "app1")
@@ -117,20 +135,7 @@ def test_failure_of_a_store_that_does_not_answer_or_is_full() -> None:
     assert "rclone-restic.service" in answer["failure"]
 
     settings = "/etc/ops-runbook/database_backup.json"
-    small = f"""
-        cp -a {REPOSITORY} /root/repository
-        size=$(( $(du -sm {REPOSITORY} | cut -f1) + 2 ))
-        mount -t tmpfs -o size=${{size}}m,mode=0750,uid=$(id -u postgres),gid=$(id -g postgres) full {REPOSITORY}
-        cp -a /root/repository/. {REPOSITORY}/
-    """
-    # The log that came meanwhile belongs into the archive: without it there would be a gap.
-    large = f"""
-        cp -a {REPOSITORY}/archive/. /root/repository/archive/
-        umount {REPOSITORY}
-        cp -an /root/repository/archive/. {REPOSITORY}/archive/
-        rm -r /root/repository
-    """
-    with undone("store1", small, large):
+    with undone("store1", *shrunk(REPOSITORY, "postgres", 2)):
         foreseen = program(f"{DATABASE} run --kind full")
         with altered(settings, 'sed -i \'s/"headroom": [0-9.]*/"headroom": 0/\' "$file"'):
             answer = program(f"{DATABASE} run --kind full")
@@ -143,23 +148,11 @@ def test_failure_of_a_store_that_does_not_answer_or_is_full() -> None:
 def test_failure_of_a_full_repository_of_files() -> None:
     """Of one host; what it has stored before stays, and what was cut off is no damage when there is room again."""
     own = "/var/lib/restic/app1"
-    small = f"""
-        cp -a {own} /root/repository
-        size=$(( $(du -sm {own} | cut -f1) + 4 ))
-        mount -t tmpfs -o size=${{size}}m,mode=0700,uid=$(id -u restic),gid=$(id -g restic) full {own}
-        cp -a /root/repository/. {own}/
-        systemctl restart rclone-restic
-    """
     large, stored = "/etc/evidence-api/large", f"ls {own}/snapshots"
-    # What is stored meanwhile belongs to the repository; the lock of who was ended in the middle does not.
-    back = f"""
-        rm -f {own}/locks/*
-        cp -a {own}/. /root/repository/
-        umount {own}
-        cp -an /root/repository/. {own}/
-        rm -r /root/repository
-        systemctl restart rclone-restic
-    """
+    # The lock of who was ended in the middle does not belong to the repository.
+    smaller, larger = shrunk(own, "restic", 4)
+    restart = "systemctl restart rclone-restic"
+    small, back = f"{smaller}\n{restart}", f"rm -f {own}/locks/*\n{larger}\n{restart}"
     with undone("app1", f"head -c 20M /dev/urandom > {large}", f"rm {large}"), undone("store1", small, back):
         before = shell("store1", stored).split()
         answer = program(f"{FILES} run --kind all", "app1")
