@@ -34,6 +34,23 @@ ExecStartPre=+/bin/sh -c 'dpkg-query --show libssl3 | grep -F $version'
 DROP_IN
 systemctl daemon-reload
 """
+#: Apt takes it for no security update: it comes from an archive that names no origin.
+_OTHER = """
+mkdir -p /srv/archive && cd /srv/archive
+apt-get -qq download openssl 2>/dev/null
+dpkg-deb --raw-extract openssl_*.deb unpacked
+sed -i 's/^Version: .*/&+other1/' unpacked/DEBIAN/control
+rm openssl_*.deb
+dpkg-deb --build unpacked openssl.deb >/dev/null
+{
+    dpkg-deb --field openssl.deb
+    echo "Filename: ./openssl.deb"
+    echo "Size: $(stat --format %s openssl.deb)"
+    echo "SHA256: $(sha256sum openssl.deb | cut -d ' ' -f 1)"
+} > Packages
+echo 'deb [trusted=yes] file:/srv/archive ./' > /etc/apt/sources.list.d/other.list
+apt-get -qq -o Acquire::Languages=none update
+"""
 
 
 def forbid_update(host: str) -> None:
@@ -60,12 +77,19 @@ def versions(host: str) -> dict[str, str]:
     return dict(line.split() for line in lines.splitlines())
 
 
+def hide_update(host: str) -> None:
+    """Let another archive have something newer than the security update of openssl."""
+    shell(host, _OTHER)
+
+
 def candidates(host: str) -> dict[str, str]:
-    """The newest versions that the archives have."""
-    lines = shell(host, f"apt-cache policy {' '.join(PACKAGES[host])}").splitlines()
-    names = [line.rstrip(":") for line in lines if line and not line.startswith(" ")]
-    newest = [line.split()[1] for line in lines if line.startswith("  Candidate:")]
-    return dict(zip(names, newest, strict=True))
+    """The newest versions that the archive of security updates has."""
+    newest: dict[str, str] = {}
+    for line in shell(host, f"apt-cache madison {' '.join(PACKAGES[host])}").splitlines():
+        name, version, archive = (word.strip() for word in line.split("|"))
+        if "-security/" in archive:
+            newest.setdefault(name, version)
+    return newest
 
 
 def assert_installed(hosts: tuple[str, ...] = HOSTS) -> None:

@@ -16,6 +16,7 @@ from genuine_updates import (
     assert_installed,
     candidates,
     forbid_update,
+    hide_update,
     make_pending,
     versions,
 )
@@ -51,6 +52,7 @@ class Runs:
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Runs:
     procedure = Procedure("maintenance/security_updates", INVENTORIES, tmp_path_factory.mktemp("state"))
     make_pending()
+    hide_update("app2")
     before, wanted = on_all(versions, HOSTS), on_all(candidates, HOSTS)
     forbid_update("app2")
     untouched = Untouched.hosts(*REST)
@@ -105,6 +107,12 @@ def test_success_installs_the_fixed_versions_everywhere(runs: Runs) -> None:
     assert runs.apply.record["outcome"] == "succeeded"
     assert all(runs.before[host][name] != runs.wanted[host][name] for host in HOSTS for name in PACKAGES[host])
     assert_installed()
+
+
+def test_newer_version_of_another_archive_hides_no_security_update(runs: Runs) -> None:
+    shown = shell("app2", "apt-cache policy openssl")
+    assert f"Candidate: {runs.wanted['app2']['openssl']}+other1" in shown
+    assert f"Installed: {runs.wanted['app2']['openssl']}\n" in shown
 
 
 def test_clients_of_the_proxy_see_no_error(runs: Runs) -> None:

@@ -1,8 +1,8 @@
 # GNU General Public License v3.0+ (see LICENSE or https://www.gnu.org/licenses/gpl-3.0.txt)
 """Debian packages of a host: what is installed, what is pending, and the way back to what was installed.
 
-Runs on managed hosts: Python 3.9, the standard library alone. An inspection also sends it through a pipe, so it imports
-nothing of this collection. Apt decides what is installed; nothing of its resolver is repeated here.
+Runs on managed hosts: Python 3.9, the standard library alone. Apt decides what is installed; nothing of its resolver is
+repeated here.
 """
 
 # The inspection starts faster without pathlib.
@@ -22,6 +22,8 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Optional
+
+from ansible_collections.ops.runbook.plugins.module_utils.apt_archives import newest_from, origins
 
 #: Where the way back is kept on the host.
 STORE = "/var/lib/ops-runbook/updates"
@@ -127,6 +129,10 @@ class Apt:
         ]
         return found, _REMV.findall(done.stdout)
 
+    def policy(self, *names: str) -> str:
+        """What apt prefers of these packages; without names, of its archives."""
+        return call(["apt-cache", *self.options, "policy", *names]).stdout
+
 
 @contextmanager
 def fresh_apt(timeout: float) -> Iterator[tuple[Apt, bool]]:
@@ -199,9 +205,11 @@ class Choice:
 
     def is_security(self, update: Mapping[str, str]) -> bool:
         """Whether one of the update's origins is one of security updates."""
-        return any(
-            fnmatch.fnmatchcase(part.strip(), wanted) for part in update["origin"].split(",") for wanted in self.origins
-        )
+        return any(self.is_of_security(part.strip()) for part in update["origin"].split(","))
+
+    def is_of_security(self, origin: str) -> bool:
+        """Whether it is an origin of security updates."""
+        return any(fnmatch.fnmatchcase(origin, wanted) for wanted in self.origins)
 
     def marked(self, updates: Iterable[Mapping[str, str]]) -> list[dict[str, Any]]:
         """The updates by name, with the mark `security`."""
@@ -225,7 +233,8 @@ class Choice:
 def pending(apt: Apt, choice: Choice, known: Mapping[str, Installed]) -> dict[str, list[dict[str, Any]]]:
     """The updates to install, with all that they need, and those that stay pending, each with the reason."""
     found, removed = apt.simulate("--ignore-hold", "--allow-change-held-packages", "dist-upgrade")
-    every = choice.marked(found)
+    shown = with_security(apt, choice, found) if choice.security_only else found
+    every = choice.marked(shown)
     kept: list[dict[str, Any]] = []
     wanted: list[dict[str, Any]] = []
     for update in every:
@@ -235,7 +244,7 @@ def pending(apt: Apt, choice: Choice, known: Mapping[str, Installed]) -> dict[st
         elif update["from"]:  # what is new comes with whatever needs it
             wanted.append(update)
     planned = every
-    if kept or removed:  # where all of it is wanted, apt needs not be asked again
+    if kept or removed or shown != found:  # where all of it is wanted, apt needs not be asked again
         planned = choice.marked(apt.simulate(*install_words(wanted))[0] if wanted else [])
     unwanted = {update["name"]: update["reason"] for update in kept if update["reason"] in ("held", "excluded")}
     for update in planned:
@@ -245,6 +254,16 @@ def pending(apt: Apt, choice: Choice, known: Mapping[str, Installed]) -> dict[st
             )
     names = {update["name"] for update in planned}
     return {"updates": planned, "kept": [update for update in kept if update["name"] not in names and update["from"]]}
+
+
+def with_security(apt: Apt, choice: Choice, updates: list[dict[str, str]]) -> list[dict[str, str]]:
+    """The updates, where a newer version of another archive hides the security update of a package with this one."""
+    names = [update["name"] for update in updates if update["from"] and not choice.is_security(update)]
+    if not names:
+        return updates
+    hidden = newest_from(apt.policy(*names), origins(apt.policy()), choice.is_of_security)
+    better = {name: {"to": version, "origin": origin} for name, (version, origin) in hidden.items()}
+    return [{**update, **better.get(update["name"], {})} for update in updates]
 
 
 def install_words(updates: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -317,14 +336,23 @@ def space_errors(needs: Iterable[tuple[str, int]]) -> list[str]:
     return errors
 
 
-def cves_fixed(name: str, old: str, new: str) -> list[str]:
+def cves_fixed(name: str, old: str, new: str, architecture: str) -> list[str]:
     """CVEs that the installed package's changelog names between two versions."""
+    return cves_between(_changelog(name, new, architecture), old, new)
+
+
+def _changelog(name: str, version: str, architecture: str) -> str:
+    """From the host's documentation, or from the package's file where the host leaves documentation out."""
     folder = f"/usr/share/doc/{name.partition(':')[0]}"
     for path in (f"{folder}/changelog.Debian.gz", f"{folder}/changelog.gz"):
         if os.path.exists(path):
             with gzip.open(path, "rt", encoding="utf-8", errors="replace") as handle:
-                return cves_between(handle.read(), old, new)
-    return []
+                return handle.read()
+    saved = saved_file(name, version, architecture)
+    if not saved:
+        return ""
+    script = 'dpkg-deb --fsys-tarfile "$1" | tar --extract --to-stdout --wildcards ".$2/changelog*.gz" | gzip -dc'
+    return call(["bash", "-c", script, "bash", saved, folder]).stdout
 
 
 def cves_between(changelog: str, old: str, new: str) -> list[str]:
@@ -352,8 +380,7 @@ def unknown_names(apt: Apt, names: Iterable[str], known: Mapping[str, Installed]
     asked = [name for name in names if name not in known]
     if not asked:
         return []
-    shown = call(["apt-cache", *apt.options, "policy", *asked]).stdout
-    listed = {line.rstrip(":") for line in shown.splitlines() if line and not line.startswith(" ")}
+    listed = {line.rstrip(":") for line in apt.policy(*asked).splitlines() if line and not line.startswith(" ")}
     return [name for name in asked if name not in listed]
 
 

@@ -13,6 +13,7 @@ import re
 import time
 from typing import Iterator
 
+from ansible_collections.ops.runbook.plugins.module_utils.apt_archives import newest_from, origins
 from ansible_collections.ops.runbook.plugins.module_utils.probe import (
     Options,
     Result,
@@ -302,19 +303,29 @@ def security_updates(_options: Options) -> Result:
     """Security updates that apt would install, from the lists that the host has."""
     if not os.path.isdir("/var/lib/apt/lists"):
         raise UnobservableError("this host has no apt")
-    # As nobody, apt uses its caches where they are fresh and writes nothing; without locks, niced, it disturbs nobody.
     options = ("Debug::NoLocking=1", "APT::Get::Show-User-Simulation-Note=0")
-    out = output_of(
-        ["nice", "-n19", "apt-get", "-s", "-qq", *(f"-o{option}" for option in options), "dist-upgrade"], harmless=True
-    )
-    pending = [(name, new, origin) for name, _old, new, origin in _UPGRADE.findall(out)]
-    urgent = [f"{name} {new}" for name, new, origin in pending if "security" in origin.lower()]
+    out = _apt("apt-get", "-s", "-qq", *(f"-o{option}" for option in options), "dist-upgrade")
+    pending = {name: (new, origin) for name, _old, new, origin in _UPGRADE.findall(out)}
+    others = [name for name, (_new, origin) in pending.items() if not _is_of_security(origin)]
+    if others:  # newer versions of other archives may hide security updates
+        known = origins(_apt("apt-cache", "policy"))
+        pending.update(newest_from(_apt("apt-cache", "policy", *others), known, _is_of_security))
+    urgent = [f"{name} {new}" for name, (new, origin) in pending.items() if _is_of_security(origin)]
     age = _lists_age()
     result = Result(f"{plural(len(urgent), 'security update')} pending" if urgent else "no security updates pending")
     result.detail = shorten([*urgent, f"package lists are {span(age)} old"], most=11)
     result.values = {"security_updates": len(urgent), "lists_age": age}
     result.metrics = {"security_updates": len(urgent), "updates": len(pending), "lists_age_seconds": round(age)}
     return result
+
+
+def _apt(*words: str) -> str:
+    """What apt says. As nobody it uses its caches where they are fresh, and writes nothing; niced, it disturbs none."""
+    return output_of(["nice", "-n19", *words], harmless=True)
+
+
+def _is_of_security(origin: str) -> bool:
+    return "security" in origin.lower()
 
 
 def _lists_age() -> float:

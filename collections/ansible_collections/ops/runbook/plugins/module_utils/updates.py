@@ -179,7 +179,7 @@ def differences(
         old = before[name].version if name in before else ""
         new = after[name].version if name in after else ""
         if old != new:
-            cves = packages.cves_fixed(name, old, new) if old and new else []
+            cves = packages.cves_fixed(name, old, new, after[name].architecture) if old and new else []
             changed.append({"name": name, "from": old, "to": new, "cves": cves})
     return changed
 

@@ -12,6 +12,8 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.joined import part
 
 #: What the probe needs to know of a check.
 _SENT = ("name", "type", "options", "timeout")
+#: What the files of some groups of checks need besides the probe.
+_NEEDED = {"services": ("apt_archives",)}
 
 
 def program(checks: Iterable[Mapping[str, Any]], timeout: float) -> str:
@@ -19,5 +21,6 @@ def program(checks: Iterable[Mapping[str, Any]], timeout: float) -> str:
     sent = [{key: check[key] for key in _SENT} for check in checks]
     groups = sorted({CHECK_TYPES[check["type"]].group for check in sent})
     job = json.dumps({"checks": sent, "timeout": timeout})
-    sources = [part("probe"), *(part(f"probe_{group}") for group in groups)]
+    names = ["probe", *(name for group in groups for name in (*_NEEDED.get(group, ()), f"probe_{group}"))]
+    sources = [part(name) for name in names]
     return "\n".join(["from __future__ import annotations", *sources, f"main(json.loads({job!r}))", ""])

@@ -4,20 +4,18 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-from ansible_collections.ops.runbook.plugins.module_utils import packages
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_lock import PATH
 from ansible_collections.ops.runbook.plugins.plugin_utils.fan_out import FanOut, Reply
+from ansible_collections.ops.runbook.plugins.plugin_utils.joined import part
 from ansible_collections.ops.runbook.plugins.plugin_utils.marked import answer_behind
 from ansible_collections.ops.runbook.plugins.plugin_utils.updates_plan import Host
 
 #: Prefix of the answer, among whatever else a log-in prints.
 MARK = "@ops.runbook.updates "
-_SOURCES = ("packages", "database_state")
+_SOURCES = ("apt_archives", "packages", "database_state")
 _MAIN = f"""
 def main(request):
     answer = {{"databases": databases(), "reboot": os.path.exists("/run/reboot-required")}}
@@ -33,9 +31,7 @@ def main(request):
 
 def program(request: Mapping[str, Any]) -> bytes:
     """The program for one host's request: scope, origins, only, exclude, timeout, refresh, versions."""
-    folder = Path(packages.__file__).parent
-    sources = [(folder / f"{name}.py").read_text(encoding="utf-8") for name in _SOURCES]
-    joined = [re.sub(r"^from __future__ .*\n", "", source, flags=re.MULTILINE) for source in sources]
+    joined = [part(name) for name in _SOURCES]
     call = f"main(json.loads({json.dumps(dict(request))!r}))"
     return "\n".join(["from __future__ import annotations", *joined, _MAIN, call, ""]).encode()
 

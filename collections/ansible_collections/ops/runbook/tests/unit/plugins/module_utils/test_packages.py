@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.ops.runbook.plugins.module_utils import packages
 from ansible_collections.ops.runbook.plugins.module_utils.packages import Apt, Choice, Installed, PackageError
+from ansible_collections.ops.runbook.tests.unit.plugins.module_utils.test_apt_archives import ARCHIVES, HIDDEN
 
 SECURITY = "Debian-Security:12/stable-security"
 UPDATE = {"name": "openssl", "from": "3.0.20-1~deb12u2", "to": "3.0.22-1~deb12u2", "origin": SECURITY}
@@ -91,12 +92,32 @@ class Simulated(Apt):
     def simulate(self, *words: str) -> tuple[list[dict[str, str]], list[str]]:
         return (self.every, self.removed) if "dist-upgrade" in words else (self.planned, [])
 
+    def policy(self, *names: str) -> str:
+        return ""
+
 
 def test_pending_keeps_what_is_not_wanted_with_its_reason() -> None:
     other = {**UPDATE, "name": "vim", "origin": "Debian:12.12/oldstable"}
     found = packages.pending(Simulated([UPDATE, other], [UPDATE]), choice(), {})
     assert [update["name"] for update in found["updates"]] == ["openssl"]
     assert [(update["name"], update["reason"]) for update in found["kept"]] == [("vim", "no security update")]
+
+
+class Hiding(Simulated):
+    """Apt with a newer version of another archive above a security update."""
+
+    def policy(self, *names: str) -> str:
+        return HIDDEN.format(priority=500) if names else ARCHIVES
+
+
+def test_newer_version_of_another_archive_hides_no_security_update() -> None:
+    newer = {**UPDATE, "to": f"{UPDATE['to']}+other1", "origin": ""}
+    security = {**UPDATE, "origin": "Debian-Security:12/oldstable-security"}
+    apt = Hiding([newer], [security])
+    assert packages.pending(apt, choice(), {}) == {"updates": [{**security, "security": True}], "kept": []}
+    assert packages.pending(apt, choice(scope="all"), {})["updates"] == [{**newer, "security": False}]
+    held = packages.pending(apt, choice(), {"openssl": package(held=True)})["kept"]
+    assert [(update["to"], update["reason"]) for update in held] == [(security["to"], "held")]
 
 
 def test_apt_is_asked_again_only_where_not_all_is_installed() -> None:

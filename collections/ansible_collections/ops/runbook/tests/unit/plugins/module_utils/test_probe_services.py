@@ -15,6 +15,7 @@ from ansible_collections.ops.runbook.plugins.module_utils import probe, probe_po
 from ansible_collections.ops.runbook.plugins.module_utils import probe_services as services
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_judge import judge
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_resolve import resolve
+from ansible_collections.ops.runbook.tests.unit.plugins.module_utils.test_apt_archives import ARCHIVES, HIDDEN
 
 LOADED = (services, probe_postgresql)  # importing them registers their checks
 
@@ -290,10 +291,22 @@ def test_a_harmless_program_cannot_write() -> None:
 def test_security_updates(programs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(probe, "NOBODY", os.geteuid())  # the folder of this test is closed to nobody
     install(programs, "apt-get", UPGRADE)
+    install(programs, "apt-cache", "")
     result = look({"security_updates": True})
     assert result.values["security_updates"] == 2
     assert result.metrics["updates"] == 3
     assert result.detail.startswith("libssl3 3.0.15-1\nlibfoo 1.0\npackage lists are ")
+
+
+def test_security_update_behind_a_newer_version_of_another_archive(
+    programs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(probe, "NOBODY", os.geteuid())
+    install(programs, "apt-get", "Inst openssl [3.0.20-1~deb12u2] (3.0.22-1~deb12u2+other1  [amd64])\n")
+    install(programs, "apt-cache", ARCHIVES + HIDDEN.format(priority=500))
+    result = look({"security_updates": True})
+    assert (result.values["security_updates"], result.metrics["updates"]) == (1, 1)
+    assert result.detail.startswith("openssl 3.0.22-1~deb12u2\n")
 
 
 def psql(folder: Path, output: str, code: int = 0) -> Path:
