@@ -67,7 +67,7 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
     ),
     "expected time of nothing": (
         {"objectives_change_windows": [ALWAYS]},
-        {"change_guard_expected_minutes": 0},
+        {"guarded_minutes": 0},
         ["change_guard_expected_minutes is 0"],
     ),
     "procedure that is none": (
@@ -90,9 +90,24 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
         {"objectives_change_windows": [ALWAYS]},
         ["objectives_change_windows is given on the command line", "runbook_break_glass"],
     ),
-    "unknown host to lock": (
+    "hosts to lock from the command line": (
         {"objectives_change_windows": [ALWAYS]},
-        {"change_guard_hosts": ["app1", "ap2"]},
+        {"change_guard_hosts": []},
+        ["change_guard_hosts is given on the command line"],
+    ),
+    "expected time from the command line": (
+        {"objectives_change_windows": [ALWAYS]},
+        {"change_guard_expected_minutes": 0.01},
+        ["change_guard_expected_minutes is given on the command line"],
+    ),
+    "ticket from the inventory": (
+        {"objectives_change_windows": [ALWAYS], "runbook_ticket": "CHG-1"},
+        {},
+        ["change_guard_ticket is 'CHG-1'", "-e runbook_ticket="],
+    ),
+    "unknown host to lock": (
+        {"objectives_change_windows": [ALWAYS], "change_guard_hosts": ["app1", "ap2"]},
+        {},
         ["change_guard_hosts names 'ap2'", "'app2'"],
     ),
 }

@@ -32,7 +32,10 @@ _SOURCES = {
 _PROMISED = (
     *("change_guard_windows", "change_guard_freezes", "change_guard_timezone", "change_guard_ticket_pattern"),
     *("objectives_change_windows", "objectives_freezes", "objectives_change_ticket_pattern"),
+    *("change_guard_hosts", "change_guard_lock_minutes", "objectives_change_lock_minutes"),
 )
+#: How the variables end that say how long a batch takes: a shorter one would make room in every window.
+_EXPECTED = "_expected_minutes"
 
 
 @dataclass
@@ -84,7 +87,7 @@ def _wrong(values: Mapping[str, Any], extra_vars: Mapping[str, Any]) -> list[str
     errors = [
         f"{name} is given on the command line, but only the inventory says when and how changes may be made; "
         f"if this one cannot wait, use {BREAK_GLASS}"
-        for name in _PROMISED
+        for name in (*_PROMISED, *sorted(name for name in extra_vars if name.endswith(_EXPECTED)))
         if name in extra_vars
     ]
     procedure, expected, lock = (
@@ -99,7 +102,7 @@ def _wrong(values: Mapping[str, Any], extra_vars: Mapping[str, Any]) -> list[str
             f"{_named('change_guard_lock_minutes')} is {lock}; it lies between change_guard_expected_minutes "
             f"({expected:g}), so that no lock expires while a batch is at work, and {_LONGEST_MINUTES}"
         )
-    return errors + _wrong_pattern(values) + _wrong_reason(values, extra_vars)
+    return errors + _wrong_pattern(values) + _wrong_reason(values, extra_vars) + _wrong_ticket(values, extra_vars)
 
 
 def _wrong_pattern(values: Mapping[str, Any]) -> list[str]:
@@ -125,6 +128,16 @@ def _wrong_reason(values: Mapping[str, Any], extra_vars: Mapping[str, Any]) -> l
             f"{BREAK_GLASS} is {reason!r}; it is a reason of at least {REASON_WORDS} words, for those who read it later"
         ]
     return []
+
+
+def _wrong_ticket(values: Mapping[str, Any], extra_vars: Mapping[str, Any]) -> list[str]:
+    ticket = str(values.get("change_guard_ticket") or "").strip()
+    if not ticket or str(extra_vars.get(TICKET) or "").strip():
+        return []
+    return [
+        f"change_guard_ticket is {ticket!r}, but a ticket is for one run and is recorded: give it as -e {TICKET}=..., "
+        "not in an inventory or a playbook"
+    ]
 
 
 def _break_glass(values: Mapping[str, Any]) -> str:

@@ -73,11 +73,21 @@ def test_errors_name_the_variable(case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["objectives_change_windows", "change_guard_freezes", "objectives_change_ticket_pattern"]
+    "name",
+    [
+        *("objectives_change_windows", "change_guard_freezes", "objectives_change_ticket_pattern"),
+        *("change_guard_hosts", "objectives_change_lock_minutes", "security_updates_expected_minutes"),
+    ],
 )
 def test_promises_are_not_lifted_from_the_command_line(name: str) -> None:
     [error] = judged(extra_vars={name: []}).errors
     assert error.startswith(f"{name} is given on the command line")
+
+
+def test_ticket_of_the_inventory_is_none_of_this_run() -> None:
+    [error] = judged(ticket="CHG-1").errors
+    assert error.startswith("change_guard_ticket is 'CHG-1', but a ticket is for one run")
+    assert judged(ticket="CHG-1", extra_vars={"runbook_ticket": "CHG-1"}).errors == []
 
 
 def test_errors_of_the_options_themselves_are_passed_on() -> None:
@@ -132,10 +142,11 @@ def test_break_glass_does_not_replace_the_ticket() -> None:
     [("", "is missing"), ("CHG-12x", "is 'CHG-12x', which does not match"), ("see CHG-12", "which does not match")],
 )
 def test_ticket_has_to_match_as_a_whole(ticket: str, said: str) -> None:
-    [refusal] = judged(ticket=ticket, ticket_pattern=r"CHG-\d+").refusals
+    [refusal] = judged(extra_vars={"runbook_ticket": ticket}, ticket=ticket, ticket_pattern=r"CHG-\d+").refusals
     for words in ("runbook_ticket", said, repr(r"CHG-\d+"), "objectives_change_ticket_pattern"):
         assert words in refusal
 
 
 def test_ticket_that_matches() -> None:
-    assert judged(ticket="CHG-12", ticket_pattern=r"CHG-\d+").refusals == []
+    given = {"runbook_ticket": "CHG-12"}
+    assert judged(extra_vars=given, ticket="CHG-12", ticket_pattern=r"CHG-\d+") == Ruling()
