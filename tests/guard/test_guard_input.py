@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.scenario import Procedure
+from tests.scenario import Outcome, Procedure
 
 #: Hosts at an address where nobody answers: whoever touches them says "unreachable", and is not refused.
 UNREACHABLE = {"ansible_host": "127.0.0.1", "ansible_port": 1, "ansible_user": "nobody"}
@@ -113,14 +113,42 @@ CASES: dict[str, tuple[dict[str, Any], dict[str, Any], list[str]]] = {
 }
 
 
+def run_on(groups: dict[str, Any], given: dict[str, Any], folder: Path) -> Outcome:
+    """A run of the small change with this inventory and this command line."""
+    path = folder / "hosts.json"
+    path.write_text(json.dumps(groups), encoding="utf-8")
+    playbook = Path(__file__).with_name("change.yml")
+    return Procedure("tests/change", (path,), folder / "state", playbook).run("--extra-vars", json.dumps(given))
+
+
+@pytest.mark.parametrize(
+    ("rules", "words"),
+    [
+        (
+            {"objectives_freezes": [{"name": "audit", "from": "2026-01-01", "until": "2099-12-31"}]},
+            "on proxy1: changes are frozen until",
+        ),
+        ({"change_guard_approvals": 2}, "proxy1 will be touched too, with 2 approvals: add them to --limit"),
+    ],
+)
+def test_rules_of_a_host_that_is_only_locked(tmp_path: Path, rules: dict[str, Any], words: str) -> None:
+    """The application's hosts are drained at a proxy that is none of the play's hosts."""
+    always = {"objectives_change_windows": [ALWAYS]}
+    groups = {
+        "app": {"hosts": {"app1": UNREACHABLE}, "vars": {**always, "change_guard_hosts": ["app1", "proxy1"]}},
+        "proxy": {"hosts": {"proxy1": {**UNREACHABLE, **always, **rules}}},
+    }
+    run = run_on(groups, {}, tmp_path)
+    assert (run.returncode, run.record["outcome"]) == (2, "refused"), run.output
+    assert words in run.record["refusal"]
+    assert run.changes == ()
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_refused(tmp_path: Path, case: str) -> None:
     inventory, given, words = CASES[case]
-    hosts = {"app": {"hosts": {"app1": UNREACHABLE, "app2": UNREACHABLE}, "vars": inventory}}
-    path = tmp_path / "hosts.json"
-    path.write_text(json.dumps(hosts), encoding="utf-8")
-    playbook = Path(__file__).with_name("change.yml")
-    run = Procedure("tests/change", (path,), tmp_path / "state", playbook).run("--extra-vars", json.dumps(given))
+    groups = {"app": {"hosts": {"app1": UNREACHABLE, "app2": UNREACHABLE}, "vars": inventory}}
+    run = run_on(groups, given, tmp_path)
     assert (run.returncode, run.record["outcome"]) == (2, "refused"), run.output
     assert [word for word in words if word not in run.record["refusal"]] == [], run.record["refusal"]
     assert run.changes == ()

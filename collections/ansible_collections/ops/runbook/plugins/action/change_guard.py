@@ -11,9 +11,10 @@ from typing import Any
 from ansible.plugins.action import ActionBase, VariableLayer
 from ansible.utils.display import Display
 from ansible_collections.ops.runbook.plugins.module_utils.finding import Finding
-from ansible_collections.ops.runbook.plugins.plugin_utils import change_lock, role_options
+from ansible_collections.ops.runbook.plugins.plugin_utils import change_lock, change_plan_policy, role_options
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_lock import Locks
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_lock_hosts import exchange
+from ansible_collections.ops.runbook.plugins.plugin_utils.change_plan import PlanError
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_rules import Ruling, rule
 from ansible_collections.ops.runbook.plugins.plugin_utils.change_run import Holder, UnrecordedRunError, this_run
 from ansible_collections.ops.runbook.plugins.plugin_utils.checks_resolve import suggest
@@ -68,6 +69,8 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = self._options("acquire", self._variables["ansible_play_hosts_all"])
         self._refuse("The change", self._rule(options).errors)
         hosts = self._hosts_to_lock(options)
+        self._admit_besides(hosts, "The change")
+        self._approved_besides(hosts)
         if self._check:
             self._predict(hosts)
         else:
@@ -78,6 +81,7 @@ class ActionModule(ActionBase):  # type: ignore[misc]
         options = self._options("batch", self._variables["ansible_play_batch"])
         try:
             self._admit(options, "This batch")
+            self._admit_besides(self._variables.get(LOCKED, ()), "This batch")
             if not self._check:
                 self._renew(options)
         except _RefusalError:
@@ -101,11 +105,39 @@ class ActionModule(ActionBase):  # type: ignore[misc]
     def _options(self, entry_point: str, hosts: Iterable[str]) -> list[role_options.HostOptions]:
         return role_options.read(self, role_options.specification(self, entry_point), list(hosts))
 
-    def _rule(self, options: list[role_options.HostOptions]) -> Ruling:
-        return rule(options, self._task.get_variable_manager().extra_vars, datetime.now(UTC))
+    def _rule(self, options: list[role_options.HostOptions], total: int = 0) -> Ruling:
+        return rule(options, self._task.get_variable_manager().extra_vars, datetime.now(UTC), total)
 
-    def _admit(self, options: list[role_options.HostOptions], what: str) -> None:
-        ruling = self._rule(options)
+    def _besides(self, locked: Iterable[str]) -> list[str]:
+        """Hosts that are touched without being those of the play: proxies at which a host is drained."""
+        return [host for host in locked if host not in self._variables["ansible_play_hosts_all"]]
+
+    def _admit_besides(self, locked: Iterable[str], what: str) -> None:
+        """Ask the rules of those hosts too."""
+        hosts = self._besides(locked)
+        if hosts:
+            total = len(hosts) + len(self._variables["ansible_play_hosts_all"])
+            self._admit(self._options("preflight", hosts), what, total)
+
+    def _approved_besides(self, locked: Iterable[str]) -> None:
+        """Refuse a run whose plan needs fewer approvals than those hosts demand."""
+        hosts = self._besides(locked)
+        if not hosts:
+            return
+        try:
+            demanded, given = (
+                change_plan_policy.read(self._task, self._templar, list(names))
+                for names in (hosts, self._variables["ansible_play_hosts_all"])
+            )
+        except PlanError as error:
+            raise _RefusalError(f"The change is refused; none of its hosts was changed:\n- {error}") from error
+        if demanded.approvals > given.approvals:
+            names = role_options.few(list(demanded.demanding))
+            reason = f"{names} will be touched too, with {demanded.approvals} approvals: add them to --limit"
+            self._refuse("The change", [reason])
+
+    def _admit(self, options: list[role_options.HostOptions], what: str, total: int = 0) -> None:
+        ruling = self._rule(options, total)
         self._refuse(what, ruling.errors)
         for reason in ruling.overridden:
             self._note("change window", options[0].host, f"BREAK-GLASS ({ruling.break_glass}) overrides: {reason}")

@@ -52,9 +52,13 @@ class Ruling:
     break_glass: str = ""
 
 
-def rule(hosts: Sequence[HostOptions], extra_vars: Mapping[str, Any], now: datetime) -> Ruling:
-    """Apply the rules of all hosts: the change needs every one of them to admit it."""
+def rule(hosts: Sequence[HostOptions], extra_vars: Mapping[str, Any], now: datetime, total: int = 0) -> Ruling:
+    """Apply the rules of all hosts: the change needs every one of them to admit it.
+
+    Reasons name their hosts unless they are those of all; C(total) says how many that is where these are not all.
+    """
     ruling = Ruling()
+    total = total or len(hosts)
     errors, closed, refusals = [], [], []
     for host in hosts:
         wrong = host.errors or _wrong(host.values, extra_vars)
@@ -66,11 +70,11 @@ def rule(hosts: Sequence[HostOptions], extra_vars: Mapping[str, Any], now: datet
             verdict = change_window.judge(windows, freezes, now, _minutes(host.values["change_guard_expected_minutes"]))
             if verdict.reason:
                 closed.append((host.host, f"{verdict.reason}; {verdict.opens}"))
-    ruling.errors = by_hosts(errors, len(hosts))
-    ruling.refusals = by_hosts(refusals, len(hosts))
+    ruling.errors = by_hosts(errors, total)
+    ruling.refusals = by_hosts(refusals, total)
     if not ruling.errors:
         ruling.break_glass = next((reason for host in hosts if (reason := _break_glass(host.values))), "")
-        _outside(ruling, by_hosts(closed, len(hosts)))
+        _outside(ruling, by_hosts(closed, total))
     return ruling
 
 
