@@ -50,6 +50,12 @@ def assert_converged() -> None:
         found = versions(host)
         assert major(found["gunicorn"]) == 26, (host, found)
         assert found["click"].startswith("8.3."), (host, found)
+    assert_serving()
+
+
+def assert_serving() -> None:
+    """Nothing is left of a change, and both hosts get requests."""
+    for host in APPS:
         entries = shell(host, "ls -A /opt/evidence-api").split()
         assert entries == ["current", "previous", "releases"], (host, entries)
         incomplete = shell(host, "find /opt/evidence-api/releases -maxdepth 2 -name .incomplete")
