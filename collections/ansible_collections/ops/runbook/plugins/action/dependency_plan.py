@@ -138,12 +138,13 @@ def _back(hosts: list[Host], options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plan(steps: Sequence[Step], options: Mapping[str, Any]) -> dict[str, Any]:
-    moves = {str(move): None for step in steps if step.pending for move in step.moves}
+    pending = [step for step in steps if step.pending]
+    moves = {str(move): None for step in pending for move in step.moves}
     return {
         "hosts": {step.host: step.to_dict() for step in steps},
-        "pending": [step.host for step in steps if step.pending],
+        "pending": [step.host for step in pending],
         "packages": list(moves),
-        "batches": options["batches"],
+        "batches": dependency_plan.sizes(options["batches"], len(pending), len(steps)),
     }
 
 

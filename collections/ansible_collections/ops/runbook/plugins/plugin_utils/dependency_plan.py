@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ansible_collections.ops.runbook.plugins.plugin_utils.configuration_batches import size_of
 from ansible_collections.ops.runbook.plugins.plugin_utils.dependency_lock import Lock, Move, identity, parse
 from ansible_collections.ops.runbook.plugins.plugin_utils.dependency_resolve import Target
 
@@ -220,6 +221,12 @@ def wrong_batches(batches: Iterable[Any]) -> list[str]:
         for size in sizes
         if not _BATCH.fullmatch(str(size).strip())
     ]
+
+
+def sizes(batches: Iterable[Any], pending: int, hosts: int) -> list[int]:
+    """The batches as numbers of hosts; never more than half of all, so that the others answer the requests."""
+    most = max(1, hosts // 2)
+    return [min(size_of(str(size).strip(), pending), most) for size in batches]
 
 
 def is_release_name(name: str) -> bool:

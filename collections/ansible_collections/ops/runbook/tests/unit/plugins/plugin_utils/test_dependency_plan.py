@@ -11,6 +11,7 @@ from ansible_collections.ops.runbook.plugins.plugin_utils.dependency_plan import
     common_requirements,
     common_target,
     is_release_name,
+    sizes,
     update,
     wrong_batches,
 )
@@ -163,9 +164,17 @@ def test_requirements_have_to_be_the_same() -> None:
         common_requirements([host(release("1.0-first", "8.3", requirements=""))])
 
 
-@pytest.mark.parametrize("sizes", [[1], ["1", "25%"], [2, "100%"]])
-def test_batches(sizes: list[Any]) -> None:
-    assert wrong_batches(sizes) == []
+@pytest.mark.parametrize(
+    ("batches", "numbers"), [([1], [1]), (["1", "25%"], [1, 2]), ([2, "100%"], [2, 5]), ([8], [5]), (["5%"], [1])]
+)
+def test_batches(batches: list[Any], numbers: list[int]) -> None:
+    """Of 8 hosts that differ among 10; the last size repeats."""
+    assert wrong_batches(batches) == []
+    assert sizes(batches, pending=8, hosts=10) == numbers
+
+
+def test_only_host_is_a_batch() -> None:
+    assert sizes(["100%"], pending=1, hosts=1) == [1]
 
 
 @pytest.mark.parametrize("size", [0, -1, "0%", "101%", "half", "", 1.5])
