@@ -47,13 +47,19 @@ install_packages() {
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends "$@" >/dev/null
 }
 
+# Without a pipe: one that ends early makes the whole pipeline fail.
+has_chromium() { [[ $(apt-cache policy chromium 2>/dev/null) == *'Candidate: '[0-9]* ]]; }
+
 # Only tests of what people see need it. A snap will not do: it is shut off from the files that they open.
 install_browser() {
     local found
     for found in "$(command -v google-chrome)" "$(command -v chromium)"; do
         [[ -n $found && $found != /snap/* ]] && return
     done
-    if apt-cache policy chromium 2>/dev/null | grep -q 'Candidate: [0-9]'; then
+    if ! has_chromium && command -v apt-get >/dev/null; then
+        as_root apt-get update -qq # the machine may have no lists yet
+    fi
+    if has_chromium; then
         install_packages chromium
     else
         say "There is no package chromium here (on Ubuntu it is a snap, which cannot open the tests' files)." \
