@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tempfile
+
 import pytest
 
 from tests.scenario import Procedure, Untouched, on_all, shell
@@ -34,6 +36,19 @@ def test_hosts_are_untouched(sweep: Procedure, options: tuple[str, ...]) -> None
     assert untouched.changes == {}
     assert on_all(inside, HOSTS) == before
     assert outcome.changes == ()
+
+
+def test_each_host_is_asked_once(sweep: Procedure) -> None:
+    """One connection, and one command through it: as the hosts' own journals count."""
+    now = on_all(lambda host: shell(host, "date +%s").strip(), HOSTS)
+    # Sockets of its own: a connection that is open already would not be counted.
+    with tempfile.TemporaryDirectory(prefix="once-") as folder:
+        outcome = sweep.run(extra={"ANSIBLE_SSH_CONTROL_PATH_DIR": folder})
+    assert outcome.returncode == 0, outcome.output
+    journal = "journalctl --quiet --since @{} --identifier sshd --identifier sudo --output cat"
+    for host, said in on_all(lambda host: shell(host, journal.format(now[host])), HOSTS).items():
+        counts = {words: said.count(words) for words in ("Accepted publickey", "COMMAND=")}
+        assert counts == {"Accepted publickey": 1, "COMMAND=": 1}, (host, said)
 
 
 def test_the_comparison_sees_a_change() -> None:
