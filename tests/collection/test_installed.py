@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from tests.lab.images import SERVING_HOSTS
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.xdist_group("lab")
@@ -67,8 +70,10 @@ def test_health_checks_run_from_the_installed_collection(
         cwd=home,
         env={**environment, "LAB": lab["LAB"]},
     )
-    reports = list((home / "state/reports/monitoring_procedures/health_checks").glob("*/report.html"))
-    assert len(reports) == 1
+    [folder] = (home / "state/reports/monitoring_procedures/health_checks").glob("2*")
+    assert (folder / "report.html").is_file()
+    findings = json.loads((folder / "findings.json").read_text(encoding="utf-8"))["findings"]
+    assert {finding["host"] for finding in findings} == set(SERVING_HOSTS)
     ledger = home / "state/ledger/ledger.jsonl"
     assert '"procedure":"monitoring_procedures/health_checks"' in ledger.read_text(encoding="utf-8").replace(": ", ":")
 
