@@ -25,10 +25,8 @@ options:
     description: Whether what O(inspect) finds in force on the hosts may be kept for a shorter time. Refused otherwise.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

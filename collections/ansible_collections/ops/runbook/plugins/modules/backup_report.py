@@ -30,10 +30,8 @@ options:
     description: Also say whether files were read back as often as the objectives promise (C(restore_test)).
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

@@ -49,10 +49,8 @@ options:
     description: Change hosts too that are not healthy before. Restores and hosts of an interrupted change always do.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

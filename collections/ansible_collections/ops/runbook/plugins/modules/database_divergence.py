@@ -25,10 +25,8 @@ options:
     description: The history of the primary's timeline, as M(ops.runbook.database_primary) returns it.
     type: str
     required: true
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

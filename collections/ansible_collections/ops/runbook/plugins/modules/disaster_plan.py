@@ -80,10 +80,8 @@ options:
     description: The C(rto) and C(rpo) against which the run is measured, with their units. A plan needs both.
     type: dict
     default: {}
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

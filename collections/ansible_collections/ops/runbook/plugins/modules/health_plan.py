@@ -20,10 +20,8 @@ options:
     description: Entry point of the role whose argument specification the variables of every host have to meet.
     type: str
     required: true
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

@@ -31,10 +31,8 @@ options:
     type: list
     elements: str
     default: []
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

@@ -21,10 +21,8 @@ options:
     description: Entry point of the role, whose options are read.
     type: str
     required: true
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

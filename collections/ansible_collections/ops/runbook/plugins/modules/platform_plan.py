@@ -80,10 +80,8 @@ options:
     description: When the platform was lost, if that is known.
     type: str
     default: ""
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

@@ -80,10 +80,8 @@ options:
     description: Promised age of the configuration that comes back, with its unit.
     type: str
     required: true
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

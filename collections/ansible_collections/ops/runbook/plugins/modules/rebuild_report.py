@@ -22,10 +22,8 @@ options:
     description: How often the configuration is backed up, such as V(1d).
     type: str
     required: true
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

@@ -21,10 +21,8 @@ options:
     type: str
     choices: [in_place, beside, back]
     default: in_place
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

@@ -21,10 +21,8 @@ options:
     description: Whether the former database is back after the failure.
     type: bool
     default: false
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

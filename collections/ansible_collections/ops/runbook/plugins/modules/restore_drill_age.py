@@ -44,10 +44,8 @@ options:
     description: Who may have signed, a file on the controller for ssh-keygen. Empty - signatures are not asked for.
     type: str
     default: ""
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

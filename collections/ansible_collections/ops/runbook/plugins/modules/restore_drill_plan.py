@@ -12,10 +12,8 @@ author:
 description:
   - Asks the database's hosts and the scratch host at once. Changes nothing.
   - The options are those of the role C(restore_drill).
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""

@@ -18,10 +18,8 @@ description:
     C(security_updates_serial) (sizes of the batches) and C(security_updates_locked) (hosts to lock) for all hosts.
   - For the role C(security_updates), whose variables it reads.
 options: {}
-attributes:
-  check_mode:
-    description: Runs in check mode as it does otherwise, since it changes nothing.
-    support: full
+extends_documentation_fragment:
+  - ops.runbook.changes_nothing
 """
 
 EXAMPLES = r"""
