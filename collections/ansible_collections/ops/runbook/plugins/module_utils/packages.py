@@ -40,6 +40,7 @@ _REMV = re.compile(r"^Remv (\S+)", re.MULTILINE)
 _URI = re.compile(r"^'[^']+' (\S+) (\d+)", re.MULTILINE)
 _CVE = re.compile(r"\bCVE-\d{4}-\d{4,}\b")
 _ENTRY = re.compile(r"^\S+ \(([^)]+)\) ", re.MULTILINE)
+_FETCHED = re.compile(r"^(Get|Hit|Ign|Err):(\d+) ", re.MULTILINE)
 _WILDCARD = re.compile(r"[*?[]")
 #: Unattended, in words that can be parsed.
 ENVIRONMENT = {"DEBIAN_FRONTEND": "noninteractive", "LC_ALL": "C", "APT_LISTCHANGES_FRONTEND": "none"}
@@ -153,7 +154,8 @@ def fresh_apt(timeout: float) -> Iterator[tuple[Apt, bool]]:
         options = [f"Dir::Cache={cache}", "Debug::NoLocking=1"]
         refresh(Apt(f"Dir::State::lists={lists}", *options), timeout)
         names = [name for name in os.listdir(lists) if "_" in name]
-        if all(os.path.islink(f"{lists}/{name}") for name in names):
+        # Of an archive in a folder, apt's list is a link of its own.
+        if all(os.path.islink(f"{lists}/{name}") and os.path.lexists(f"{LISTS}/{name}") for name in names):
             for name in ("pkgcache.bin", "srcpkgcache.bin"):  # still valid, if the host has them
                 if os.path.exists(f"/var/cache/apt/{name}"):
                     shutil.copy2(f"/var/cache/apt/{name}", cache)
@@ -181,8 +183,15 @@ def refresh(apt: Apt, timeout: float) -> None:
         done = apt.get("update", "-q", *(word for option in options for word in ("-o", option)), timeout=timeout)
     except subprocess.TimeoutExpired:
         raise PackageError(f"the package lists cannot be refreshed within {timeout:g} s") from None
-    if done.returncode != 0 or re.search(r"^(W: Failed|E:|Err)", done.stdout + done.stderr, re.MULTILINE):
+    said = done.stdout + done.stderr
+    if done.returncode != 0 or re.search(r"^(W: Failed|E:)", said, re.MULTILINE) or _not_fetched(said):
         raise PackageError(f"the package lists cannot be refreshed: {complaints(done)}")
+
+
+def _not_fetched(said: str) -> list[str]:
+    """What an update tried last without success. Of an archive in a folder it tries one compression after the other."""
+    last = {number: state for state, number in _FETCHED.findall(said)}
+    return [number for number, state in last.items() if state == "Err"]
 
 
 class Choice:

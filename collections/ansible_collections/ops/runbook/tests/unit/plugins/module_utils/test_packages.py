@@ -155,6 +155,26 @@ def test_a_list_that_was_not_fetched_is_an_error(monkeypatch: pytest.MonkeyPatch
         packages.refresh(Apt(), 10)
 
 
+#: Of an archive in a folder without compressed lists.
+FOLDER = """\
+Get:1 file:/srv/archive ./ InRelease
+Ign:1 file:/srv/archive ./ InRelease
+Get:3 file:/srv/archive ./ Packages
+Err:3 file:/srv/archive ./ Packages
+  Method gave a blank filename
+"""
+
+
+def test_archive_in_a_folder_is_tried_until_a_list_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refresh(said: str) -> None:
+        monkeypatch.setattr(packages, "call", lambda *_words, **_more: subprocess.CompletedProcess([], 0, said, ""))
+        packages.refresh(Apt(), 10)
+
+    refresh(f"{FOLDER}Get:3 file:/srv/archive ./ Packages [1034 B]\n")
+    with pytest.raises(PackageError, match="cannot be refreshed: Err:3 file:/srv/archive"):
+        refresh(FOLDER)
+
+
 def test_file_names_are_those_of_apt() -> None:
     assert packages.file_name("nginx", "1:1.2-3", "amd64") == "nginx_1%3a1.2-3_amd64.deb"
     assert packages.file_name("libc6:i386", "2.36", "i386") == "libc6_2.36_i386.deb"
