@@ -12,12 +12,12 @@ Package files:
      release a=now
  500 file:/srv/archive ./ Packages
      release c=
- 500 http://security.debian.org/debian-security bookworm-security/main amd64 Packages
+ 500 http://security.example/debian-security bookworm-security/main amd64 Packages
      release v=12,o=Debian,a=oldstable-security,n=bookworm-security,l=Debian-Security,c=main,b=amd64
-     origin security.debian.org
- 500 http://deb.debian.org/debian bookworm-updates/main amd64 Packages
+     origin security.example
+ 500 http://archive.example/debian bookworm-updates/main amd64 Packages
      release v=12-updates,o=Debian,a=oldstable-updates,n=bookworm-updates,l=Debian,c=main,b=amd64
-     origin deb.debian.org
+     origin archive.example
 Pinned packages:
 """
 SECURITY = "Debian-Security:12/oldstable-security"
@@ -30,11 +30,11 @@ openssl:
      3.0.22-1~deb12u2+other1 500
         500 file:/srv/archive ./ Packages
      3.0.22-1~deb12u2 {priority}
-        500 http://security.debian.org/debian-security bookworm-security/main amd64 Packages
+        500 http://security.example/debian-security bookworm-security/main amd64 Packages
      3.0.22-1~deb12u1 500
-        500 http://security.debian.org/debian-security bookworm-security/main amd64 Packages
+        500 http://security.example/debian-security bookworm-security/main amd64 Packages
  *** 3.0.20-1~deb12u2 500
-        500 http://security.debian.org/debian-security bookworm-security/main amd64 Packages
+        500 http://security.example/debian-security bookworm-security/main amd64 Packages
         100 /var/lib/dpkg/status
 """
 
@@ -46,8 +46,8 @@ def is_security(origin: str) -> bool:
 def test_archives_have_the_origins_that_an_upgrade_shows() -> None:
     assert {archive: origin for archive, origin in origins(ARCHIVES).items() if origin} == {
         "/var/lib/dpkg/status": "now",
-        "http://security.debian.org/debian-security bookworm-security/main amd64 Packages": SECURITY,
-        "http://deb.debian.org/debian bookworm-updates/main amd64 Packages": "Debian:12-updates/oldstable-updates",
+        "http://security.example/debian-security bookworm-security/main amd64 Packages": SECURITY,
+        "http://archive.example/debian bookworm-updates/main amd64 Packages": "Debian:12-updates/oldstable-updates",
     }
 
 
