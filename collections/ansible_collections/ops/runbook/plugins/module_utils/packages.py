@@ -132,7 +132,10 @@ class Apt:
 
     def policy(self, *names: str) -> str:
         """What apt prefers of these packages; without names, of its archives."""
-        return call(["apt-cache", *self.options, "policy", *names]).stdout
+        done = call(["apt-cache", *self.options, "policy", *names])
+        if done.returncode != 0:
+            raise PackageError(complaints(done))
+        return done.stdout
 
 
 @contextmanager

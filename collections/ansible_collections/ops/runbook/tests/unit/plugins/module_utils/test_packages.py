@@ -349,3 +349,10 @@ def test_digest_tells_settings_lists_and_what_is_cut_short_apart(lists: Path) ->
         (lists / name).write_text(text)
         digests.append(packages.sources_digest())
     assert len(set(digests)) == len(digests)
+
+
+def test_apt_that_does_not_answer_hides_no_security_update(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = subprocess.CompletedProcess([], 100, "", "E: The list of sources could not be read.\n")
+    monkeypatch.setattr(packages, "call", lambda *_words, **_more: failed)
+    with pytest.raises(PackageError, match="sources could not be read"):
+        packages.with_security(Apt(), choice(), [{**UPDATE, "origin": ""}])
