@@ -205,7 +205,7 @@ def certificate_finding(check: str, of: str, said: str, missing: str = "critical
     """How long a certificate is valid, going by what openssl says; ``missing`` is how bad it is if that is nothing."""
     found = re.search(r"notAfter=(\w.*) GMT", said)
     if found is None:
-        return finding(check, missing, f"{of} shows no certificate", "certificate")
+        return finding(check, missing, f"{of} shows no certificate", "certificate", detail=said.strip())
     ends = float(calendar.timegm(time.strptime(found[1], "%b %d %H:%M:%S %Y")))
     left = ends - time.time()
     status = "critical" if left < 7 * DAY else "warning" if left < 30 * DAY else "ok"
@@ -214,8 +214,15 @@ def certificate_finding(check: str, of: str, said: str, missing: str = "critical
 
 
 def served_certificate(address: str) -> str:
-    """What openssl says of the certificate that a server shows; empty where none answers."""
-    script = 'timeout 10 openssl s_client -connect "$1" </dev/null 2>/dev/null | openssl x509 -noout -enddate'
+    """What openssl says of the certificate that a server shows, or of the way there.
+
+    The time is enough for a name server to be asked three times.
+    """
+    script = """
+shown=$(timeout 20 openssl s_client -connect "$1" </dev/null 2>&1) || ended=$?
+printf '%s\\n' "$shown" | openssl x509 -noout -enddate 2>/dev/null ||
+    printf 'openssl ended with status %s: %.300s\\n' "${ended:-0}" "$shown"
+"""
     return run(["sh", "-c", script, "sh", address]).output
 
 

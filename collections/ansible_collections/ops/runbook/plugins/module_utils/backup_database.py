@@ -368,12 +368,12 @@ class DatabaseBackup:
     def about_certificates(self) -> list[dict[str, Any]]:
         """How long the certificate of this host is valid, and those that the hosts of the database show."""
         check, path = "database backup certificate", self.settings["certificate"]
-        own = run(["openssl", "x509", "-noout", "-enddate", "-in", path]).output
+        own = run(["openssl", "x509", "-noout", "-enddate", "-in", path])
         servers = self.settings["servers"]
         with ThreadPoolExecutor(max(1, len(servers))) as pool:
             shown = list(pool.map(served_certificate, servers))
         return [
-            certificate_finding(check, path, own),
+            certificate_finding(check, path, own.output or own.errors),
             *(
                 certificate_finding(f"{check} of {server.split(':')[0]}", server, said, "warning")
                 for server, said in zip(servers, shown)  # noqa: B905 - Python 3.9

@@ -2,6 +2,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 import time
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from ansible_collections.ops.runbook.plugins.module_utils.backup_basics import (
     amount,
     certificate_finding,
     is_due,
+    served_certificate,
 )
 from ansible_collections.ops.runbook.plugins.module_utils.backup_objects import Inventory, unlike_their_names
 from ansible_collections.ops.runbook.plugins.module_utils.backup_restic import damage, moment
@@ -105,8 +107,12 @@ def test_certificates(days: int, status: str, word: str) -> None:
 
 
 def test_certificate_that_nobody_shows() -> None:
-    found = certificate_finding("certificate", "db1:8432", "", "warning")
-    assert (found["status"], found["title"]) == ("warning", "db1:8432 shows no certificate")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+    found = certificate_finding("certificate", address, served_certificate(address), "warning")
+    assert (found["status"], found["title"]) == ("warning", f"{address} shows no certificate")
+    assert "refused" in found["detail"]
+    assert "status 1" in found["detail"]
 
 
 def test_restic_times_and_damage() -> None:
