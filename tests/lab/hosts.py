@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -115,27 +116,46 @@ def start(lab: Lab, images: dict[str, str]) -> dict[str, int]:
         podman("network", "create", "--label", f"{LABEL}={lab.name}", lab.network)
     subnet = listing("network", "inspect", lab.network)[0]["subnets"][0]["subnet"]
     keys_of = {account: lab.public_key(account) for account in ("ops", *map(administrator, images))}
+
+    def booted(host: str) -> tuple[int, str]:
+        return boot(lab, host, images[host], keys_of, network_option(lab, host, subnet))
+
     with ThreadPoolExecutor(max_workers=8) as pool:
-        list(pool.map(lambda host: run(lab, host, images[host], keys_of, network_option(lab, host, subnet)), images))
-        running = containers(lab)
-        ports = {host: published_port(running[host]) for host in images}
-        keys = list(pool.map(lambda host: host_key(host, ports[host]), images))
+        found = dict(zip(images, pool.map(booted, images), strict=True))
+        ports = {host: port for host, (port, _key) in found.items()}
         others = lab.known_hosts.read_text(encoding="utf-8").splitlines() if lab.known_hosts.exists() else []
         mine = {f"[127.0.0.1]:{port}" for port in ports.values()}
         kept = [line for line in others if line.split(" ", 1)[0] not in mine]
-        write_atomically(lab.known_hosts, "\n".join([*kept, *keys]) + "\n")
-        list(pool.map(lambda host: await_host(lab, host, ports[host]), images))
+        write_atomically(lab.known_hosts, "\n".join([*kept, *(key for _port, key in found.values())]) + "\n")
+        list(pool.map(lambda host: await_ssh(lab, host, lambda: answers(lab, host, ports[host])), images))
     return ports
 
 
-def await_host(lab: Lab, host: str, port: int) -> None:
-    """Wait until a host lets its administrator in, or raise LabError that says what its start waits for."""
+def boot(lab: Lab, host: str, image: str, keys: Mapping[str, str], network: str) -> tuple[int, str]:
+    """Start one container and wait for its SSH server; return its port and its host key.
+
+    Of a thousand containers that start beside others one may never answer: that is told, and it is started once more.
+    """
+    port = run(lab, host, image, keys, network)
     try:
-        eventually(lambda: answers(lab, host, port), f"SSH of {host}")
+        return port, host_key(lab, host, port)
     except LabError as error:
-        jobs = podman("exec", lab.container(host), "systemctl", "list-jobs", "--no-pager", check=False)
-        failed = podman("exec", lab.container(host), "systemctl", "list-units", "--failed", "--plain", check=False)
-        raise LabError(f"{error}; systemd's jobs there:\n{jobs}\nfailed units:\n{failed}") from None
+        sys.stderr.write(f"lab: {error}\nlab: starting {host} once more\n")
+        remove(lab, [host])
+        port = run(lab, host, image, keys, network)
+        return port, host_key(lab, host, port)
+
+
+def await_ssh(lab: Lab, host: str, condition: Callable[[], bool]) -> None:
+    """Wait until the condition on a host's SSH holds, or raise LabError that says what its start waits for."""
+    try:
+        eventually(condition, f"SSH of {host}")
+    except LabError as error:
+        told = [
+            f"{words}:\n{podman('exec', lab.container(host), *words.split(), check=False)}"
+            for words in ("systemctl list-jobs", "systemctl list-units --failed --plain", "ss -Htln", "ip -br address")
+        ]
+        raise LabError("\n".join([str(error), *told])) from None
 
 
 def network_option(lab: Lab, host: str, subnet: str) -> str:
@@ -145,17 +165,17 @@ def network_option(lab: Lab, host: str, subnet: str) -> str:
     return f"--network={lab.network}:alias={host}{names}{address}"
 
 
-def run(lab: Lab, host: str, image: str, keys: Mapping[str, str], network: str) -> None:
-    """Start one container, with another port where somebody took the chosen one meanwhile."""
+def run(lab: Lab, host: str, image: str, keys: Mapping[str, str], network: str) -> int:
+    """Start one container, with another port where somebody took the chosen one meanwhile; return the port."""
     for remaining in reversed(range(PORT_ATTEMPTS)):
         try:
             run_once(lab, host, image, keys, network)
+            break
         except LabError as error:
             if "address already in use" not in str(error) or not remaining:
                 raise
             remove(lab, [host])
-        else:
-            return
+    return published_port(containers(lab)[host])
 
 
 def run_once(lab: Lab, host: str, image: str, keys: Mapping[str, str], network: str) -> None:
@@ -187,13 +207,13 @@ def published_port(container: dict[str, Any]) -> int:
     return int(container["Ports"][0]["host_port"])
 
 
-def host_key(host: str, port: int) -> str:
+def host_key(lab: Lab, host: str, port: int) -> str:
     """The host key's known_hosts line, as soon as the SSH server gives it."""
     lines: list[str] = []
 
     def scanned() -> bool:
         scan = subprocess.run(
-            ["ssh-keyscan", "-T", "2", "-t", "ed25519", "-p", str(port), "127.0.0.1"],
+            ["ssh-keyscan", "-T", "5", "-t", "ed25519", "-p", str(port), "127.0.0.1"],
             capture_output=True,
             text=True,
             check=False,
@@ -201,7 +221,7 @@ def host_key(host: str, port: int) -> str:
         lines[:] = [line for line in scan.stdout.splitlines() if line and not line.startswith("#")]
         return bool(lines)
 
-    eventually(scanned, f"SSH of {host}")
+    await_ssh(lab, host, scanned)
     return lines[0]
 
 
