@@ -100,7 +100,10 @@ def _wrong(values: Mapping[str, Any], extra_vars: Mapping[str, Any]) -> list[str
     if not re.fullmatch(r"[a-z0-9_]+(/[a-z0-9_]+)*", procedure):
         errors.append(f"change_guard_procedure is {procedure!r}, not a path below playbooks/ without extension")
     if not (math.isfinite(expected) and 0 < expected <= _LONGEST_MINUTES):
-        errors.append(f"change_guard_expected_minutes is {expected:g}; it lies above 0 and up to {_LONGEST_MINUTES}")
+        errors.append(
+            f"change_guard_expected_minutes is {expected:g}; it lies above 0 and up to {_LONGEST_MINUTES}. "
+            f"Where a procedure has a variable that ends in {_EXPECTED}, it is that one"
+        )
     elif not expected <= lock <= _LONGEST_MINUTES:
         errors.append(
             f"{_named('change_guard_lock_minutes')} is {lock}; it lies between change_guard_expected_minutes "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -56,6 +57,24 @@ def test_entries_newer_than_what_was_installed_do_not_count() -> None:
         "CVE-2025-99999",
         "CVE-2026-0001",
     ]
+
+
+def test_changelogs_that_a_host_leaves_out_are_read_from_the_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name, version = "left-out", "3.0.22-1~deb12u2"
+    documentation = tmp_path / "content/usr/share/doc" / name
+    documentation.mkdir(parents=True)
+    (documentation / "changelog.Debian.gz").write_bytes(gzip.compress(CHANGELOG.encode()))
+    control = tmp_path / "content/DEBIAN/control"
+    control.parent.mkdir()
+    fields = {"Package": name, "Version": version, "Architecture": "all", "Maintainer": "A <a@example.com>"}
+    control.write_text("".join(f"{field}: {value}\n" for field, value in {**fields, "Description": "none"}.items()))
+    monkeypatch.setattr(packages, "FILES", str(tmp_path))
+    assert packages.cves_fixed(name, "3.0.20-1~deb12u2", version, "all") == []
+    saved = tmp_path / packages.file_name(name, version, "all")
+    subprocess.run(["dpkg-deb", "--build", tmp_path / "content", saved], check=True, stdout=subprocess.DEVNULL)
+    assert packages.cves_fixed(name, "3.0.22-1~deb12u1", version, "all") == ["CVE-2026-0002"]
 
 
 @pytest.mark.parametrize(
