@@ -1,4 +1,4 @@
-"""Ports that somebody else takes between podman's choice and its bind."""
+"""Ports that somebody else takes between podman's choice and its bind, and hosts that never answer at theirs."""
 
 from __future__ import annotations
 
@@ -29,9 +29,33 @@ def test_another_port_is_tried(monkeypatch: pytest.MonkeyPatch, failures: int, m
                 raise LabError(message)
 
     monkeypatch.setattr(hosts, "podman", podman)
+    monkeypatch.setattr(hosts, "containers", lambda _lab: {"app1": {"Ports": [{"host_port": "2022"}]}})
     if calls > failures:
-        hosts.run(Lab("ports"), "app1", "image", KEYS, "--network=none")
+        assert hosts.run(Lab("ports"), "app1", "image", KEYS, "--network=none") == 2022
     else:
         with pytest.raises(LabError, match=message):
             hosts.run(Lab("ports"), "app1", "image", KEYS, "--network=none")
     assert len(seen) == calls
+
+
+@pytest.mark.parametrize("silent", [1, 2])
+def test_a_host_that_never_answers_is_started_once_more(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], silent: int
+) -> None:
+    started: list[str] = []
+
+    def host_key(_lab: Lab, host: str, _port: int) -> str:
+        if len(started) <= silent:
+            raise LabError(f"SSH of {host} did not happen")
+        return "key"
+
+    monkeypatch.setattr(hosts, "podman", lambda *arguments: started.extend(arguments[:1]) if "run" in arguments else "")
+    monkeypatch.setattr(hosts, "containers", lambda _lab: {"app1": {"Ports": [{"host_port": "2022"}]}})
+    monkeypatch.setattr(hosts, "host_key", host_key)
+    if silent == 1:
+        assert hosts.boot(Lab("ports"), "app1", "image", KEYS, "--network=none") == (2022, "key")
+    else:
+        with pytest.raises(LabError, match="SSH of app1"):
+            hosts.boot(Lab("ports"), "app1", "image", KEYS, "--network=none")
+    assert len(started) == 2
+    assert "starting app1 once more" in capsys.readouterr().err
