@@ -104,8 +104,18 @@ def eventually(condition: Callable[[], bool], what: str, seconds: float = START_
 def remove(lab: Lab, hosts: Iterable[str]) -> None:
     """Remove the containers of the hosts, if there are any."""
     names = [lab.container(host) for host in hosts]
+
+    def removed() -> bool:
+        try:
+            podman("rm", "--force", "--time", "0", "--ignore", "--volumes", *names)
+        except LabError as error:
+            if "device or resource busy" not in str(error):
+                raise
+            return False  # a file system of a process that is being killed
+        return True
+
     if names:
-        podman("rm", "--force", "--time", "0", "--ignore", "--volumes", *names)
+        eventually(removed, f"the removal of {', '.join(names)}")
 
 
 def start(lab: Lab, images: dict[str, str]) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Ports that somebody else takes between podman's choice and its bind, and hosts that never answer at theirs."""
+"""Ports that somebody takes between podman's choice and its bind, silent hosts, and containers that stay a while."""
 
 from __future__ import annotations
 
@@ -59,3 +59,17 @@ def test_a_host_that_never_answers_is_started_once_more(
             hosts.boot(Lab("ports"), "app1", "image", KEYS, "--network=none")
     assert len(started) == 2
     assert "starting app1 once more" in capsys.readouterr().err
+
+
+def test_a_container_whose_file_system_is_busy_is_removed_as_soon_as_it_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = ["unlinkat shm: device or resource busy", "", "no space left on device"]
+
+    def podman(*_arguments: str) -> None:
+        answer = answers.pop(0)
+        if answer:
+            raise LabError(answer)
+
+    monkeypatch.setattr(hosts, "podman", podman)
+    hosts.remove(Lab("ports"), ["app1"])
+    with pytest.raises(LabError, match="no space"):
+        hosts.remove(Lab("ports"), ["app1"])
