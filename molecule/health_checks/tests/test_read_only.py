@@ -45,7 +45,7 @@ def test_each_host_is_asked_once(sweep: Procedure) -> None:
     with tempfile.TemporaryDirectory(prefix="once-") as folder:
         outcome = sweep.run(extra={"ANSIBLE_SSH_CONTROL_PATH_DIR": folder})
     assert outcome.returncode == 0, outcome.output
-    journal = "journalctl --quiet --since @{} --identifier sshd --identifier sudo --output cat"
+    journal = "journalctl --quiet --since @{} --identifier sshd --identifier sshd-session --identifier sudo"
     for host, said in on_all(lambda host: shell(host, journal.format(now[host])), HOSTS).items():
         counts = {words: said.count(words) for words in ("Accepted publickey", "COMMAND=")}
         assert counts == {"Accepted publickey": 1, "COMMAND=": 1}, (host, said)
