@@ -126,34 +126,36 @@ def start(lab: Lab, images: dict[str, str]) -> dict[str, int]:
         podman("network", "create", "--label", f"{LABEL}={lab.name}", lab.network)
     subnet = listing("network", "inspect", lab.network)[0]["subnets"][0]["subnet"]
     keys_of = {account: lab.public_key(account) for account in ("ops", *map(administrator, images))}
-
-    def booted(host: str) -> tuple[int, str]:
-        return boot(lab, host, images[host], keys_of, network_option(lab, host, subnet))
-
     with ThreadPoolExecutor(max_workers=8) as pool:
-        found = dict(zip(images, pool.map(booted, images), strict=True))
-        ports = {host: port for host, (port, _key) in found.items()}
+
+        def begin(host: str) -> None:
+            run(lab, host, images[host], keys_of, network_option(lab, host, subnet))
+
+        list(pool.map(begin, images))
+        running = containers(lab)
+        ports = {host: published_port(running[host]) for host in images}
+        keys = list(pool.map(lambda host: first_key(lab, host, ports, begin), images))
         others = lab.known_hosts.read_text(encoding="utf-8").splitlines() if lab.known_hosts.exists() else []
         mine = {f"[127.0.0.1]:{port}" for port in ports.values()}
         kept = [line for line in others if line.split(" ", 1)[0] not in mine]
-        write_atomically(lab.known_hosts, "\n".join([*kept, *(key for _port, key in found.values())]) + "\n")
+        write_atomically(lab.known_hosts, "\n".join([*kept, *keys]) + "\n")
         list(pool.map(lambda host: await_ssh(lab, host, lambda: answers(lab, host, ports[host])), images))
     return ports
 
 
-def boot(lab: Lab, host: str, image: str, keys: Mapping[str, str], network: str) -> tuple[int, str]:
-    """Start one container and wait for its SSH server; return its port and its host key.
+def first_key(lab: Lab, host: str, ports: dict[str, int], begin: Callable[[str], None]) -> str:
+    """The host key of a host that was begun; where its SSH never answers, it is told, and begun once more.
 
-    Of a thousand containers that start beside others one may never answer: that is told, and it is started once more.
+    That happens to one of a thousand containers that start beside others. Its port is another one then.
     """
-    port = run(lab, host, image, keys, network)
     try:
-        return port, host_key(lab, host, port)
+        return host_key(lab, host, ports[host])
     except LabError as error:
         sys.stderr.write(f"lab: {error}\nlab: starting {host} once more\n")
-        remove(lab, [host])
-        port = run(lab, host, image, keys, network)
-        return port, host_key(lab, host, port)
+    remove(lab, [host])
+    begin(host)
+    ports[host] = published_port(containers(lab)[host])
+    return host_key(lab, host, ports[host])
 
 
 def await_ssh(lab: Lab, host: str, condition: Callable[[], bool]) -> None:
@@ -175,17 +177,17 @@ def network_option(lab: Lab, host: str, subnet: str) -> str:
     return f"--network={lab.network}:alias={host}{names}{address}"
 
 
-def run(lab: Lab, host: str, image: str, keys: Mapping[str, str], network: str) -> int:
-    """Start one container, with another port where somebody took the chosen one meanwhile; return the port."""
+def run(lab: Lab, host: str, image: str, keys: Mapping[str, str], network: str) -> None:
+    """Start one container, with another port where somebody took the chosen one meanwhile."""
     for remaining in reversed(range(PORT_ATTEMPTS)):
         try:
             run_once(lab, host, image, keys, network)
-            break
         except LabError as error:
             if "address already in use" not in str(error) or not remaining:
                 raise
             remove(lab, [host])
-    return published_port(containers(lab)[host])
+        else:
+            return
 
 
 def run_once(lab: Lab, host: str, image: str, keys: Mapping[str, str], network: str) -> None:
